@@ -1,0 +1,132 @@
+//! What the launcher tells the frontend at its start: typed data, and the text in which it travels (TOML, in one frame
+//! of the control socket). The launcher has checked every value; there is no secret here, only the names of files that
+//! the frontend opens itself.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a frontend is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Serve, or look and report only.
+    pub check: bool,
+    /// The user id that the frontend must find itself under.
+    pub uid: u32,
+    /// The group id likewise.
+    pub gid: u32,
+    /// Whether the launcher is root, so that user separation is required.
+    pub separated: bool,
+    /// Worker threads.
+    pub threads: u16,
+    /// Octets that cached answers may take.
+    pub cache_memory: u64,
+    /// max-age of answers to GET, in seconds, where their nextUpdate allows it.
+    pub max_age: u64,
+    /// How long *good* is served from the cache while the source does not answer, in seconds.
+    pub max_stale: u64,
+    /// Limits at the socket.
+    pub limits: Limits,
+    /// The listening sockets, in the order in which they are handed over.
+    pub listeners: Vec<Listener>,
+    /// Status sources.
+    pub sources: Vec<Source>,
+    /// Issuers; their places are the issuer indexes of the boundary.
+    pub issuers: Vec<Issuer>,
+}
+
+impl Settings {
+    /// The text that travels.
+    pub fn to_text(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// Reads it back.
+    pub fn from_text(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+}
+
+/// Limits at the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: u32,
+    /// Connections at a time from one address.
+    pub connections_per_address: u32,
+    /// Milliseconds for a request's header, and for the next request of an idle connection.
+    pub header_ms: u64,
+    /// Milliseconds for a request's body.
+    pub body_ms: u64,
+}
+
+/// A listening socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// As configured, for logs.
+    pub address: String,
+    /// What it is.
+    pub kind: ListenerKind,
+}
+
+/// What a listening socket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListenerKind {
+    /// OCSP over TCP: HTTP, or bare DER.
+    Tcp,
+    /// OCSP over a Unix socket: HTTP.
+    Unix,
+}
+
+/// A status source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Its name in logs.
+    pub name: String,
+    /// Milliseconds after which a status is read again.
+    pub revalidate_ms: u64,
+    /// What it is.
+    pub kind: SourceKind,
+}
+
+/// What a status source is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SourceKind {
+    /// OpenSSL's `index.txt`.
+    Index {
+        /// The file.
+        file: String,
+        /// The folder of issued certificates, `newcerts/`; without it nothing proves *good*.
+        certificates: Option<String>,
+    },
+}
+
+/// An issuer, as far as the frontend needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// Its name in logs.
+    pub name: String,
+    /// The file of its certificate.
+    pub certificate: String,
+    /// Its source, by place.
+    pub source: usize,
+    /// What is said of a serial without record.
+    pub unknown: NoRecord,
+}
+
+/// What is said of a serial without record (RFC 9919 section 3.2.3, RFC 6960 section 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoRecord {
+    /// The error *unauthorized*.
+    Unauthorized,
+    /// The status *unknown*.
+    Unknown,
+    /// *revoked*, as never issued.
+    Revoked,
+}

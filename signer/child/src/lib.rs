@@ -1,0 +1,11 @@
+//! What the two children of the launcher do alike, before and while they differ: take over the descriptors they were
+//! started with, write log lines, and lock themselves in. Runs in the signer and in the frontend; trusts only the
+//! kernel, and what it was told by the launcher as far as it can see it confirmed.
+
+pub mod confine;
+pub mod descriptor;
+pub mod exit;
+pub mod log;
+
+pub use confine::{Identity, begin, lock_in};
+pub use descriptor::{Descriptor, boundary, control};

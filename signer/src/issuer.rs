@@ -1,0 +1,311 @@
+//! An issuer as the signer knows it: its name, its public key, and the keys that may sign in its name. Opened once, at
+//! start, from files that the settings name; whatever does not fit together is a sentence, and the signer does not serve.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use der::Decode;
+use ocsp_wire::{GoodPolicy, HashAlgorithm, IssuerSettings, KeySettings, SignerSettings};
+use openssl::hash::{MessageDigest, hash};
+use openssl::sha::sha1;
+use openssl::x509::X509;
+use x509_cert::Certificate;
+use x509_cert::der::oid::db::rfc5280::ID_KP_OCSP_SIGNING;
+use x509_cert::der::oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
+use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage};
+
+use crate::certificate;
+use crate::key::{PublicKey, SigningKey};
+
+/// An issuer, with all that the policy asks of it.
+pub struct Issuer {
+    /// The name in logs.
+    pub name: String,
+    /// The DER of its subject.
+    pub subject: Vec<u8>,
+    /// Its public key, which proves certificates.
+    pub public: PublicKey,
+    /// The keys that sign in its name, by index.
+    pub keys: Vec<Key>,
+    /// nextUpdate − thisUpdate + 1 s.
+    pub validity: u64,
+    /// producedAt − thisUpdate.
+    pub backdate: u64,
+    /// What *good* needs.
+    pub good: GoodPolicy,
+    /// Whether *revoked as never issued* may be signed.
+    pub never_issued: bool,
+    hashes: [Hashes; 4],
+}
+
+/// The two hashes of a CertID, by one algorithm (RFC 6960 section 4.1.1).
+pub struct Hashes {
+    /// issuerNameHash.
+    pub name: Vec<u8>,
+    /// issuerKeyHash.
+    pub key: Vec<u8>,
+}
+
+/// A key and the certificate it signs under.
+pub struct Key {
+    /// The private key.
+    pub signing: SigningKey,
+    /// SHA-1 of the public key's BIT STRING: the responder's ID (RFC 9919 section 3.2.2).
+    pub key_hash: [u8; 20],
+    /// The certificate to send along, as DER: a delegated responder's (RFC 9919 section 3.2.2), not a CA's.
+    pub certificate: Option<Vec<u8>>,
+    /// From when the certificate is valid, in seconds since 1970.
+    pub not_before: u64,
+    /// Until when, inclusive.
+    pub not_after: u64,
+}
+
+impl Issuer {
+    /// Its hashes by one algorithm.
+    pub fn hashes(&self, algorithm: HashAlgorithm) -> &Hashes {
+        let [sha1, sha256, sha384, sha512] = &self.hashes;
+        match algorithm {
+            HashAlgorithm::Sha1 => sha1,
+            HashAlgorithm::Sha256 => sha256,
+            HashAlgorithm::Sha384 => sha384,
+            HashAlgorithm::Sha512 => sha512,
+        }
+    }
+}
+
+/// Opens every issuer with its keys. What comes back beside them are notes for `check`; the errors are all that was
+/// found wrong, a sentence each.
+pub fn open_all(settings: &SignerSettings) -> Result<(Vec<Issuer>, Vec<String>), Vec<String>> {
+    let (mut issuers, mut notes, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    for settings in settings.issuers.iter() {
+        match open(settings, &mut notes) {
+            Ok(issuer) => issuers.push(issuer),
+            Err(fault) => faults.push(format!("issuer {:?}: {fault}", &*settings.name)),
+        }
+    }
+    if faults.is_empty() {
+        Ok((issuers, notes))
+    } else {
+        Err(faults)
+    }
+}
+
+fn open(settings: &IssuerSettings, notes: &mut Vec<String>) -> Result<Issuer, String> {
+    let certificate = CertificateFile::open(&settings.certificate)?;
+    let cut = certificate.cut()?;
+    let public = certificate.public_key()?;
+    let key_bits = certificate.key_bits();
+    let hashes = |digest: MessageDigest| -> Result<Hashes, String> {
+        let of = |octets: &[u8]| {
+            hash(digest, octets)
+                .map(|hash| hash.to_vec())
+                .map_err(|error| error.to_string())
+        };
+        Ok(Hashes {
+            name: of(cut.subject)?,
+            key: of(key_bits)?,
+        })
+    };
+    let keys = settings
+        .keys
+        .iter()
+        .map(|key| open_key(settings, key, &certificate, &public, notes))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Issuer {
+        name: settings.name.to_string(),
+        subject: cut.subject.to_vec(),
+        hashes: [
+            hashes(MessageDigest::sha1())?,
+            hashes(MessageDigest::sha256())?,
+            hashes(MessageDigest::sha384())?,
+            hashes(MessageDigest::sha512())?,
+        ],
+        public,
+        keys,
+        validity: settings.validity.into(),
+        backdate: settings.backdate.into(),
+        good: settings.good,
+        never_issued: settings.never_issued,
+    })
+}
+
+fn open_key(
+    issuer: &IssuerSettings,
+    settings: &KeySettings,
+    issuer_certificate: &CertificateFile,
+    issuer_key: &PublicKey,
+    notes: &mut Vec<String>,
+) -> Result<Key, String> {
+    let signing = SigningKey::open(&settings.key, settings.digest)?;
+    let delegated = match &settings.responder {
+        None => None,
+        Some(path) => {
+            let responder = CertificateFile::open(path)?;
+            let warnings = responder.delegated_by(issuer_certificate, issuer_key)?;
+            notes.extend(warnings);
+            Some(responder)
+        }
+    };
+    let certificate = delegated.as_ref().unwrap_or(issuer_certificate);
+    if !signing.belongs_to(&certificate.public_key()?) {
+        return Err(format!(
+            "{}: is not the key of the certificate {}",
+            &*settings.key, certificate.path
+        ));
+    }
+    let (not_before, not_after) = certificate.valid_now()?;
+    if delegated.is_none() {
+        notes.extend(certificate.ca_may_sign_answers());
+    }
+    notes.push(format!(
+        "issuer {:?}: key {} ({}) belongs to {}, valid until {}",
+        &*issuer.name,
+        &*settings.key,
+        signing.describe(),
+        certificate.path,
+        certificate.parsed.tbs_certificate.validity.not_after,
+    ));
+    Ok(Key {
+        signing,
+        key_hash: sha1(certificate.key_bits()),
+        certificate: delegated.map(|responder| responder.der),
+        not_before,
+        not_after,
+    })
+}
+
+/// A certificate of ours, from a file that the configuration names.
+struct CertificateFile {
+    path: String,
+    der: Vec<u8>,
+    parsed: Certificate,
+}
+
+impl CertificateFile {
+    /// PEM (the first certificate, whatever stands before it) or DER.
+    fn open(path: &str) -> Result<Self, String> {
+        let octets = std::fs::read(path).map_err(|error| {
+            format!(
+                "{path}: cannot be read by user {}: {error}",
+                nix::unistd::geteuid()
+            )
+        })?;
+        let der = X509::from_pem(&octets)
+            .or_else(|_| X509::from_der(&octets))
+            .and_then(|certificate| certificate.to_der())
+            .map_err(|_| {
+                format!("{path}: holds no certificate that can be read, PEM or DER was expected")
+            })?;
+        let parsed = Certificate::from_der(&der)
+            .map_err(|error| format!("{path}: is no certificate in DER: {error}"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            der,
+            parsed,
+        })
+    }
+
+    fn cut(&self) -> Result<certificate::Cut<'_>, String> {
+        certificate::cut(&self.der)
+            .ok_or_else(|| format!("{}: is no certificate in DER", self.path))
+    }
+
+    fn public_key(&self) -> Result<PublicKey, String> {
+        PublicKey::new(self.cut()?.key)
+            .map_err(|error| format!("{}: its public key cannot be used: {error}", self.path))
+    }
+
+    /// The value of the subjectPublicKey BIT STRING.
+    fn key_bits(&self) -> &[u8] {
+        self.parsed
+            .tbs_certificate
+            .subject_public_key_info
+            .subject_public_key
+            .raw_bytes()
+    }
+
+    /// Its notBefore and notAfter, in seconds since 1970, when now lies between them.
+    fn valid_now(&self) -> Result<(u64, u64), String> {
+        let validity = &self.parsed.tbs_certificate.validity;
+        let (not_before, not_after) = (
+            validity.not_before.to_unix_duration(),
+            validity.not_after.to_unix_duration(),
+        );
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        if now < not_before || now > not_after {
+            return Err(format!(
+                "{}: is valid from {} until {}, not now",
+                self.path, validity.not_before, validity.not_after
+            ));
+        }
+        Ok((not_before.as_secs(), not_after.as_secs()))
+    }
+
+    /// Whether `issuer` made this a responder's certificate (RFC 6960 section 4.2.2.2). Comes back with warnings.
+    fn delegated_by(&self, issuer: &Self, issuer_key: &PublicKey) -> Result<Vec<String>, String> {
+        let cut = self.cut()?;
+        if cut.issuer != issuer.cut()?.subject {
+            return Err(format!(
+                "{}: names another issuer than the subject of {}",
+                self.path, issuer.path
+            ));
+        }
+        if !issuer_key.verify(cut.algorithm, cut.tbs, cut.signature) {
+            return Err(format!(
+                "{}: is not signed by the key of {}",
+                self.path, issuer.path
+            ));
+        }
+        let usage = self.extension::<ExtendedKeyUsage>()?;
+        if !usage.is_some_and(|usage| usage.0.contains(&ID_KP_OCSP_SIGNING)) {
+            return Err(format!(
+                "{}: lacks the extended key usage OCSPSigning, which a responder's needs",
+                self.path
+            ));
+        }
+        let mut warnings = Vec::new();
+        if self
+            .extension::<KeyUsage>()?
+            .is_some_and(|usage| !usage.digital_signature())
+        {
+            return Err(format!(
+                "{}: its key usage lacks digitalSignature, which a responder's needs",
+                self.path
+            ));
+        }
+        let extensions = self
+            .parsed
+            .tbs_certificate
+            .extensions
+            .as_deref()
+            .unwrap_or_default();
+        if !extensions
+            .iter()
+            .any(|extension| extension.extn_id == ID_PKIX_OCSP_NOCHECK)
+        {
+            warnings.push(format!(
+                "warning: {}: lacks id-pkix-ocsp-nocheck, so clients may ask about the responder itself",
+                self.path
+            ));
+        }
+        Ok(warnings)
+    }
+
+    /// A warning, where the certificate of a CA does not allow its key to sign answers.
+    fn ca_may_sign_answers(&self) -> Option<String> {
+        let usage = self.extension::<KeyUsage>().ok().flatten()?;
+        (!usage.digital_signature()).then(|| {
+            format!("warning: {}: its key usage lacks digitalSignature, so clients may refuse its answers", self.path)
+        })
+    }
+
+    fn extension<'a, T: Decode<'a> + x509_cert::der::oid::AssociatedOid>(
+        &'a self,
+    ) -> Result<Option<T>, String> {
+        let found = self.parsed.tbs_certificate.get::<T>();
+        found
+            .map(|found| found.map(|(_, value)| value))
+            .map_err(|error| format!("{}: an extension: {error}", self.path))
+    }
+}

@@ -1,0 +1,158 @@
+//! Receive, answer, send: a fixed number of signing threads on one boundary. There is no queue: a thread reads one
+//! question, works, writes the answer, and what waits, waits in the socket. A frame that the protocol does not allow
+//! ends the process.
+
+use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ocsp_child::{Descriptor, exit, log};
+use ocsp_wire::{Fault, FromSigner, Octets, Refusal, SignRequest, SignerEnd, ToSigner};
+
+use crate::policy::{No, Policy};
+use crate::response;
+
+/// Enough for the deepest call into the crypto library, and little to lock into memory.
+const STACK: usize = 256 << 10;
+
+/// Starts the signing threads and greets the frontend. Afterwards the process ends with its frontend, or with a
+/// violation.
+pub fn start(policy: Policy, frontend: SignerEnd<Descriptor>, threads: u16) -> std::io::Result<()> {
+    let signer = Arc::new(Signer {
+        policy,
+        frontend,
+        refusals: Refusals::default(),
+    });
+    for number in 0..threads.max(1) {
+        let signer = Arc::clone(&signer);
+        std::thread::Builder::new()
+            .name(format!("sign-{number}"))
+            .stack_size(STACK)
+            .spawn(move || signer.serve())?;
+    }
+    signer.frontend.greet().map_err(std::io::Error::other)
+}
+
+struct Signer {
+    policy: Policy,
+    frontend: SignerEnd<Descriptor>,
+    refusals: Refusals,
+}
+
+impl Signer {
+    /// Never comes back: the process ends with its channel.
+    fn serve(&self) {
+        let fault = loop {
+            let answer = match self.frontend.receive() {
+                Ok(Some(ToSigner::Sign(question))) => self.answer(&question),
+                Ok(Some(ToSigner::Hello(_))) => break Fault::Order,
+                Ok(None) => leave(exit::DONE),
+                Err(fault) => break fault,
+            };
+            if let Err(fault) = self.frontend.send(&answer) {
+                break fault;
+            }
+        };
+        match fault {
+            Fault::Io(kind) => {
+                log::info(format_args!("the frontend is gone: {kind}"));
+                leave(exit::DONE)
+            }
+            fault => {
+                log::security(format_args!("the frontend broke the protocol: {fault}"));
+                leave(exit::VIOLATION)
+            }
+        }
+    }
+
+    fn answer(&self, question: &SignRequest) -> FromSigner {
+        let id = question.id;
+        let signed = self
+            .policy
+            .allow(question)
+            .and_then(|statement| response::signed(&statement).map_err(No::Refused));
+        match signed.map(Octets::new) {
+            Ok(Ok(response)) => FromSigner::Signed { id, response },
+            Ok(Err(_)) => self.refuse(question, Refusal::TooLarge),
+            Err(No::Refused(refusal)) => self.refuse(question, refusal),
+            Err(No::ClockMoved { seconds }) => {
+                log::security(format_args!(
+                    "the clock moved by {seconds} s against the time since boot: this signer leaves"
+                ));
+                leave(exit::CLOCK)
+            }
+        }
+    }
+
+    fn refuse(&self, question: &SignRequest, refusal: Refusal) -> FromSigner {
+        if let Some(before) = self.refusals.count(refusal) {
+            let issuer = self.policy.name_of(question.issuer);
+            let serial = policy_serials(question);
+            let unlogged = if before == 0 {
+                String::new()
+            } else {
+                format!("; {before} more unlogged before")
+            };
+            log::security(format_args!(
+                "refused to sign: {} (issuer {issuer:?}, serial {serial}{unlogged})",
+                refusal.sentence()
+            ));
+        }
+        FromSigner::Refused {
+            id: question.id,
+            refusal,
+        }
+    }
+}
+
+/// The serials that a question is about, for the log: the first, and how many more.
+fn policy_serials(question: &SignRequest) -> String {
+    use ocsp_wire::Item;
+    let mut serials = question.items.iter().map(|item| match item {
+        Item::Ours(ours) => &ours.serial,
+        Item::Foreign(foreign) => &foreign.serial,
+    });
+    let first = serials.next().map(|serial| {
+        serial
+            .iter()
+            .map(|octet| format!("{octet:02x}"))
+            .collect::<String>()
+    });
+    match (first, serials.count()) {
+        (None, _) => "none".to_owned(),
+        (Some(first), 0) => format!("0x{first}"),
+        (Some(first), more) => format!("0x{first} and {more} more"),
+    }
+}
+
+/// Ends the process at once, whichever thread asks.
+fn leave(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+/// Refusals are security events, logged at most once a minute for each reason.
+#[derive(Default)]
+struct Refusals(Mutex<HashMap<Discriminant<Refusal>, (Instant, u64)>>);
+
+impl Refusals {
+    /// Counts one refusal. Where it is to be logged: how many of its reason were not logged before it.
+    fn count(&self, refusal: Refusal) -> Option<u64> {
+        let now = Instant::now();
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.get_mut(&discriminant(&refusal)) {
+            Some((logged, unlogged)) if now.duration_since(*logged) < Duration::from_secs(60) => {
+                *unlogged += 1;
+                None
+            }
+            Some((logged, unlogged)) => {
+                *logged = now;
+                Some(std::mem::take(unlogged))
+            }
+            None => {
+                seen.insert(discriminant(&refusal), (now, 0));
+                Some(0)
+            }
+        }
+    }
+}
