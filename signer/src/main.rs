@@ -104,9 +104,6 @@ fn follow(launcher: &Launcher, notes: &[String]) -> ExitCode {
 }
 
 fn refuse(launcher: &Launcher, faults: Vec<String>) -> ExitCode {
-    for fault in &faults {
-        log::error(fault);
-    }
     let faults = faults
         .iter()
         .take(100)

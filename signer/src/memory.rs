@@ -64,7 +64,10 @@ impl Revoked {
 }
 
 /// Certificates whose issuer and signature were verified: their serials, by issuer and SHA-256 of the certificate.
-pub struct Proven(Mutex<HashMap<(u16, [u8; 32]), Box<[u8]>>>);
+pub struct Proven(Mutex<HashMap<Proof, Box<[u8]>>>);
+
+/// An issuer, and the SHA-256 of one of its certificates.
+type Proof = (u16, [u8; 32]);
 
 /// About 12 MiB.
 const PROVEN: usize = 100_000;

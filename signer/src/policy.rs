@@ -109,7 +109,7 @@ impl Policy {
             .map_or("none", |issuer| &issuer.name)
     }
 
-    /// Decides on a question. Marks what it allows as said.
+    /// Decides on a question. What was allowed and then signed is to be reported by [`Policy::said`].
     pub fn allow<'a>(&'a self, question: &'a SignRequest) -> Result<Statement<'a>, No> {
         let issuer = self
             .issuers
@@ -149,14 +149,6 @@ impl Policy {
                 }
             });
         }
-        // Only now, so that a question refused for its last item leaves no trace.
-        for single in &singles {
-            if let (CertId::Ours(_, _, serial), Said::Revoked(revocation)) =
-                (&single.of, single.status)
-            {
-                self.remember(question.issuer, serial, revocation);
-            }
-        }
         let nonce = question.nonce.as_deref();
         Ok(Statement {
             issuer,
@@ -168,6 +160,22 @@ impl Policy {
             extended_revoke,
             singles,
         })
+    }
+
+    /// Remembers the revocations of a statement that was signed, before the answer is sent: revoked stays revoked, unless
+    /// it was a hold. Not before it was signed, so that a question which is refused leaves no trace.
+    pub fn said(&self, issuer: u16, statement: &Statement<'_>) {
+        for single in &statement.singles {
+            if let (CertId::Ours(_, _, serial), Said::Revoked(revocation)) =
+                (&single.of, single.status)
+                && revocation.reason != Some(Reason::CertificateHold)
+                && self.revoked.keep(issuer, serial, revocation)
+            {
+                self.forgetting.call_once(|| {
+                    log::security("more revoked serials were signed than this signer remembers: the oldest are forgotten");
+                });
+            }
+        }
     }
 
     /// producedAt, thisUpdate and nextUpdate from one reading of the clock.
@@ -259,18 +267,6 @@ impl Policy {
         }
         self.proven.keep(index, digest, serial);
         Ok(())
-    }
-
-    /// Revoked stays revoked, unless it was a hold.
-    fn remember(&self, issuer: u16, serial: &[u8], revocation: Revocation) {
-        if revocation.reason == Some(Reason::CertificateHold) {
-            return;
-        }
-        if self.revoked.keep(issuer, serial, revocation) {
-            self.forgetting.call_once(|| {
-                log::security("more revoked serials were signed than this signer remembers: the oldest are forgotten");
-            });
-        }
     }
 }
 

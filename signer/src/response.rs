@@ -32,7 +32,7 @@ const BASIC: [u8; 11] = [
 pub fn signed(statement: &Statement<'_>) -> Result<Vec<u8>, Refusal> {
     let data = response_data(statement)?
         .to_der()
-        .map_err(|_| Refusal::ForeignMalformed)?;
+        .map_err(|_| Refusal::TooLarge)?;
     let signature = statement
         .key
         .signing
@@ -81,7 +81,7 @@ fn response_data(statement: &Statement<'_>) -> Result<ResponseData, Refusal> {
         .iter()
         .map(|single| {
             Ok(SingleResponse {
-                cert_id: cert_id(statement.issuer, &single.of).ok_or(Refusal::ForeignMalformed)?,
+                cert_id: cert_id(statement.issuer, &single.of)?,
                 cert_status: cert_status(single.status)?,
                 this_update,
                 next_update: Some(next_update),
@@ -162,22 +162,25 @@ fn crl_reason(reason: Reason) -> CrlReason {
     }
 }
 
-fn cert_id(issuer: &Issuer, of: &CertId<'_>) -> Option<x509_ocsp::CertId> {
+fn cert_id(issuer: &Issuer, of: &CertId<'_>) -> Result<x509_ocsp::CertId, Refusal> {
     match of {
         CertId::Ours(hash, parameters, serial) => {
             let hashes = issuer.hashes(*hash);
             fields(oid(*hash), *parameters, &hashes.name, &hashes.key, serial)
+                .ok_or(Refusal::Serial)
         }
-        CertId::Foreign(foreign) => {
-            let algorithm = ObjectIdentifier::from_bytes(&foreign.algorithm).ok()?;
-            fields(
-                algorithm,
-                foreign.parameters,
-                &foreign.name_hash,
-                &foreign.key_hash,
-                &foreign.serial,
-            )
-        }
+        CertId::Foreign(foreign) => ObjectIdentifier::from_bytes(&foreign.algorithm)
+            .ok()
+            .and_then(|algorithm| {
+                fields(
+                    algorithm,
+                    foreign.parameters,
+                    &foreign.name_hash,
+                    &foreign.key_hash,
+                    &foreign.serial,
+                )
+            })
+            .ok_or(Refusal::ForeignMalformed),
     }
 }
 

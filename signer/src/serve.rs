@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ocsp_child::{Descriptor, exit, log};
-use ocsp_wire::{Fault, FromSigner, Octets, Refusal, SignRequest, SignerEnd, ToSigner};
+use ocsp_wire::{Fault, FromSigner, Refusal, Response, SignRequest, SignerEnd, ToSigner};
 
 use crate::policy::{No, Policy};
 use crate::response;
@@ -54,27 +54,18 @@ impl Signer {
                 break fault;
             }
         };
-        match fault {
-            Fault::Io(kind) => {
-                log::info(format_args!("the frontend is gone: {kind}"));
-                leave(exit::DONE)
-            }
-            fault => {
-                log::security(format_args!("the frontend broke the protocol: {fault}"));
-                leave(exit::VIOLATION)
-            }
+        if let Fault::Io(kind) = fault {
+            log::info(format_args!("the frontend is gone: {kind}"));
+            leave(exit::DONE)
         }
+        log::security(format_args!("the frontend broke the protocol: {fault}"));
+        leave(exit::VIOLATION)
     }
 
     fn answer(&self, question: &SignRequest) -> FromSigner {
         let id = question.id;
-        let signed = self
-            .policy
-            .allow(question)
-            .and_then(|statement| response::signed(&statement).map_err(No::Refused));
-        match signed.map(Octets::new) {
-            Ok(Ok(response)) => FromSigner::Signed { id, response },
-            Ok(Err(_)) => self.refuse(question, Refusal::TooLarge),
+        match self.signed(question) {
+            Ok(response) => FromSigner::Signed { id, response },
             Err(No::Refused(refusal)) => self.refuse(question, refusal),
             Err(No::ClockMoved { seconds }) => {
                 log::security(format_args!(
@@ -83,6 +74,14 @@ impl Signer {
                 leave(exit::CLOCK)
             }
         }
+    }
+
+    fn signed(&self, question: &SignRequest) -> Result<Response, No> {
+        let statement = self.policy.allow(question)?;
+        let response =
+            Response::new(response::signed(&statement)?).map_err(|_| Refusal::TooLarge)?;
+        self.policy.said(question.issuer, &statement);
+        Ok(response)
     }
 
     fn refuse(&self, question: &SignRequest, refusal: Refusal) -> FromSigner {

@@ -163,13 +163,16 @@ fn try_to_undo() -> Result<(), NotConfined> {
     Ok(())
 }
 
-/// The names in a folder of `/proc`, in order, but for the descriptor that reads the folder itself.
+/// The names in a folder of `/proc`, in order, but for the one descriptor that reads the folder itself.
 fn names_in(folder: &str) -> Result<Vec<String>, NotConfined> {
     let unreadable = |error| NotConfined(format!("{folder} cannot be read: {error}"));
-    let mut names = Vec::new();
+    let itself = std::fs::canonicalize(folder).map_err(unreadable)?;
+    let (mut names, mut reader_seen) = (Vec::new(), false);
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if !std::fs::read_link(entry.path()).is_ok_and(|to| to.starts_with("/proc")) {
+        if !reader_seen && std::fs::read_link(entry.path()).is_ok_and(|to| to == itself) {
+            reader_seen = true;
+        } else {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }

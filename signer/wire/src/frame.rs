@@ -99,12 +99,14 @@ pub fn frame<M: Message>(message: &M) -> Result<Vec<u8>, Fault> {
 }
 
 /// The frames of one incoming stream: octets go in as they arrive, messages come out. The first message must be the
-/// opening one and of our version; it is consumed here.
+/// opening one and of our version; it is consumed here. After a fault nothing comes out but that fault again: whichever
+/// thread asks next, before the process has ended, gets no message.
 #[derive(Debug, Default)]
 pub struct Frames {
     octets: Vec<u8>,
     start: usize,
     greeted: bool,
+    fault: Option<Fault>,
 }
 
 impl Frames {
@@ -136,6 +138,17 @@ impl Frames {
     /// The next message, if its frame is complete.
     #[allow(clippy::should_implement_trait)] // typed by the caller, fallible: no iterator
     pub fn next<M: Message>(&mut self) -> Result<Option<M>, Fault> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let next = self.next_in_order();
+        if let Err(fault) = &next {
+            self.fault = Some(fault.clone());
+        }
+        next
+    }
+
+    fn next_in_order<M: Message>(&mut self) -> Result<Option<M>, Fault> {
         loop {
             let Some(message) = self.any::<M>()? else {
                 return Ok(None);
@@ -210,6 +223,16 @@ mod tests {
             }
             assert_eq!(seen, 2, "chunks of {chunk}");
             assert!(!frames.within_frame());
+        }
+    }
+
+    #[test]
+    fn after_a_fault_no_message_comes_out() {
+        let hello = frame(&ToSigner::Hello(Version::ours())).unwrap();
+        let mut frames = Frames::new();
+        frames.extend(&[&hello[..], &hello, &hello].concat());
+        for _ in 0..3 {
+            assert_eq!(frames.next::<ToSigner>(), Err(Fault::Order));
         }
     }
 

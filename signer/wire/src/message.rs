@@ -162,6 +162,13 @@ impl<T: Element, const MAX: usize> std::ops::Deref for List<T, MAX> {
     }
 }
 
+impl<const MAX: usize> Octets<MAX> {
+    /// No octets.
+    pub fn empty() -> Self {
+        Self(Vec::new())
+    }
+}
+
 impl<T: Element, const MAX: usize> List<T, MAX> {
     /// No items.
     pub fn empty() -> Self {
@@ -205,9 +212,15 @@ impl Version {
     }
 }
 
+/// For logs: of a package's version only the characters that versions are made of, because a peer may have sent it.
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (protocol {})", self.package, self.protocol)
+        for character in self.package.chars() {
+            if character.is_ascii_alphanumeric() || ['.', '-', '+'].contains(&character) {
+                write!(f, "{character}")?;
+            }
+        }
+        write!(f, " (protocol {})", self.protocol)
     }
 }
 
@@ -367,7 +380,7 @@ pub enum FromSigner {
         /// Of the question.
         id: u64,
         /// The answer.
-        response: Octets<{ 255 << 10 }>,
+        response: Response,
     },
     /// Policy says no; the channel goes on.
     Refused {
@@ -377,6 +390,9 @@ pub enum FromSigner {
         refusal: Refusal,
     },
 }
+
+/// An OCSPResponse's DER, at most 255 KiB: with what stands around it in a frame, less than a frame's maximum.
+pub type Response = Octets<{ 255 << 10 }>;
 
 impl Message for FromSigner {
     const MAX: usize = 256 << 10;

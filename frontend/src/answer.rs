@@ -1,0 +1,404 @@
+//! The way of a request, once each room: decoded, assigned to an issuer, looked up in the cache, looked up in the source,
+//! signed. Whatever comes in, something goes out.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use ocsp_frontend_settings::NoRecord;
+use ocsp_wire::{Evidence, Foreign, Item, Octets, Ours, Refusal, Status};
+use openssl::sha::sha256;
+
+use crate::cache::{Cache, Entry, Key};
+use crate::issuer::{Issuer, Issuers};
+use crate::request::{self, CertId, Hash, Question};
+use crate::response::{OcspError, Times};
+use crate::seldom::Seldom;
+use crate::signer::{NotSigned, Signer};
+use crate::status::{Record, Source, Unavailable};
+
+/// A signed answer, ready to be sent any number of times.
+#[derive(Debug, Clone)]
+pub struct Reply(Arc<Ready>);
+
+/// What a [`Reply`] is made of.
+#[derive(Debug)]
+pub struct Ready {
+    /// The OCSPResponse.
+    pub der: Bytes,
+    /// When it holds.
+    pub times: Times,
+    /// SHA-256 of `der`.
+    pub digest: [u8; 32],
+}
+
+impl Deref for Reply {
+    type Target = Ready;
+    fn deref(&self) -> &Ready {
+        &self.0
+    }
+}
+
+impl Reply {
+    fn new(der: Bytes, times: Times) -> Self {
+        let digest = sha256(&der);
+        Self(Arc::new(Ready { der, times, digest }))
+    }
+
+    /// A number that differs from answer to answer.
+    pub fn chance(&self) -> u8 {
+        self.digest.first().copied().unwrap_or(0)
+    }
+}
+
+/// What goes out.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Signed; others may be given the same octets as long as they hold.
+    Shared(Reply),
+    /// Signed for one client: it echoes a nonce.
+    Private(Reply),
+    /// Signed, but not authoritative: it says *unknown* (RFC 9919 section 7.2).
+    Unsettled(Reply),
+    /// An error.
+    Error(OcspError),
+}
+
+/// Answers requests.
+pub struct Responder {
+    issuers: Issuers,
+    sources: Vec<Source>,
+    cache: Cache<Answer>,
+    signer: Signer,
+    max_stale: Duration,
+    troubles: Seldom<Trouble>,
+}
+
+/// A certificate of an issuer of ours.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    place: u16,
+    issuer: &'a Issuer,
+    source: &'a Source,
+}
+
+impl Responder {
+    /// A responder with an empty cache of `memory` octets.
+    pub fn new(
+        issuers: Issuers,
+        sources: Vec<Source>,
+        signer: Signer,
+        memory: u64,
+        max_stale: Duration,
+    ) -> Self {
+        Self {
+            issuers,
+            sources,
+            cache: Cache::new(memory),
+            signer,
+            max_stale,
+            troubles: Seldom::default(),
+        }
+    }
+
+    /// Answers one request.
+    pub async fn answer(self: &Arc<Self>, der: &[u8]) -> Answer {
+        let Ok(mut question) = request::parse(der) else {
+            return Answer::Error(OcspError::MalformedRequest);
+        };
+        let Some(asked) = question.items.iter().find_map(|id| self.asked(id)) else {
+            return Answer::Error(OcspError::Unauthorized);
+        };
+        match (question.nonce.take(), question.items.as_slice()) {
+            (None, [id]) => self.cached(asked, id).await,
+            (nonce, _) => self.fresh(asked, nonce, &question).await,
+        }
+    }
+
+    /// Whose certificate a CertID names, if it is one of ours.
+    fn asked(&self, id: &CertId) -> Option<Asked<'_>> {
+        let (place, issuer) = self.issuers.find(id)?;
+        Some(Asked {
+            place,
+            issuer,
+            source: self.sources.get(issuer.source)?,
+        })
+    }
+
+    /// The answer about one certificate, without nonce: from the cache as long as the source may be believed to say the
+    /// same, else from the source.
+    async fn cached(self: &Arc<Self>, asked: Asked<'_>, id: &CertId) -> Answer {
+        let Hash::Known(hash) = id.hash else {
+            return Answer::Error(OcspError::Unauthorized);
+        };
+        let key = Key {
+            issuer: asked.place,
+            hash,
+            parameters: id.parameters,
+            serial: Box::from(&*id.serial),
+        };
+        let entry = self.cache.find(&key).filter(|entry| entry.holds(now()));
+        match entry {
+            Some(entry) if entry.age() < asked.source.revalidate => self.shared(&key, &entry),
+            entry => self.cache.once(&key, self.settle(asked, &key, entry)).await,
+        }
+    }
+
+    /// Asks the source, and signs what has changed.
+    async fn settle(
+        self: &Arc<Self>,
+        asked: Asked<'_>,
+        key: &Key,
+        entry: Option<Arc<Entry>>,
+    ) -> Answer {
+        let record = match asked.source.look_up(&key.serial).await {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                self.cache.forget(key);
+                return self
+                    .no_record(asked, ours(key, Status::Unknown, Evidence::None))
+                    .await;
+            }
+            Err(Unavailable) => return self.without_source(asked, key, entry.as_deref()),
+        };
+        match entry.filter(|entry| entry.record == record) {
+            Some(entry) => {
+                entry.confirm();
+                self.shared(key, &entry)
+            }
+            None => match self.sign_and_keep(asked, key, record).await {
+                Ok(reply) => Answer::Shared(reply),
+                Err(error) => Answer::Error(error),
+            },
+        }
+    }
+
+    /// A cached answer; where its signature is due, somebody is sent for a new one.
+    fn shared(self: &Arc<Self>, key: &Key, entry: &Arc<Entry>) -> Answer {
+        if entry.claims_renewal(now()) {
+            let (responder, key, entry) = (Arc::clone(self), key.clone(), Arc::clone(entry));
+            tokio::spawn(async move {
+                let issuer = responder.issuers.at(key.issuer);
+                let source = issuer.and_then(|issuer| responder.sources.get(issuer.source));
+                if let (Some(issuer), Some(source)) = (issuer, source) {
+                    let asked = Asked {
+                        place: key.issuer,
+                        issuer,
+                        source,
+                    };
+                    if responder
+                        .sign_and_keep(asked, &key, entry.record.clone())
+                        .await
+                        .is_err()
+                    {
+                        entry.renewal_failed();
+                    }
+                }
+            });
+        }
+        Answer::Shared(entry.reply.clone())
+    }
+
+    /// The source does not answer: *revoked* holds until nextUpdate, *good* for a while.
+    fn without_source(&self, asked: Asked<'_>, key: &Key, entry: Option<&Entry>) -> Answer {
+        self.troubles.warn(Trouble::Source, || {
+            format!("source {:?} does not answer", asked.source.name)
+        });
+        match entry {
+            Some(entry) if entry.record.revoked.is_some() || entry.age() < self.max_stale => {
+                Answer::Shared(entry.reply.clone())
+            }
+            Some(_) => {
+                self.cache.forget(key);
+                Answer::Error(OcspError::TryLater)
+            }
+            None => Answer::Error(OcspError::TryLater),
+        }
+    }
+
+    /// No record of a single serial: by the issuer's policy. Nothing of this is kept.
+    async fn no_record(&self, asked: Asked<'_>, mut item: Ours) -> Answer {
+        item.status = match asked.issuer.unknown {
+            NoRecord::Unauthorized => return Answer::Error(OcspError::Unauthorized),
+            NoRecord::Unknown => Status::Unknown,
+            NoRecord::Revoked if is_issuable(&item.serial) => Status::NeverIssued,
+            NoRecord::Revoked => Status::Unknown,
+        };
+        match self.say(asked, None, vec![Item::Ours(item)]).await {
+            Ok(reply) => Answer::Unsettled(reply),
+            Err(error) => Answer::Error(error),
+        }
+    }
+
+    async fn sign_and_keep(
+        &self,
+        asked: Asked<'_>,
+        key: &Key,
+        record: Record,
+    ) -> Result<Reply, OcspError> {
+        let item = ours(key, record.status(), self.evidence(&record)?);
+        let reply = self.say(asked, None, vec![Item::Ours(item)]).await?;
+        self.cache
+            .keep(key.clone(), Arc::new(Entry::new(reply.clone(), record)));
+        Ok(reply)
+    }
+
+    /// An answer to several certificates, or with a nonce: always looked up, always signed, never kept. The first
+    /// certificate that is ours names the issuer; of all others the answer is *unknown*.
+    async fn fresh(
+        &self,
+        asked: Asked<'_>,
+        nonce: Option<Octets<128>>,
+        question: &Question,
+    ) -> Answer {
+        let mut items = Vec::with_capacity(question.items.len());
+        let (mut recorded, mut unsettled) = (false, false);
+        for id in &question.items {
+            let item = match (&id.hash, self.issuers.find(id)) {
+                (Hash::Known(hash), Some((place, _))) if place == asked.place => {
+                    let key = Key {
+                        issuer: place,
+                        hash: *hash,
+                        parameters: id.parameters,
+                        serial: Box::from(&*id.serial),
+                    };
+                    match asked.source.look_up(&key.serial).await {
+                        Err(Unavailable) => return self.without_source(asked, &key, None),
+                        Ok(Some(record)) => {
+                            recorded = true;
+                            match self.evidence(&record) {
+                                Ok(evidence) => Item::Ours(ours(&key, record.status(), evidence)),
+                                Err(error) => return Answer::Error(error),
+                            }
+                        }
+                        Ok(None)
+                            if asked.issuer.unknown == NoRecord::Revoked
+                                && is_issuable(&key.serial) =>
+                        {
+                            Item::Ours(ours(&key, Status::NeverIssued, Evidence::None))
+                        }
+                        Ok(None) => {
+                            unsettled = true;
+                            Item::Ours(ours(&key, Status::Unknown, Evidence::None))
+                        }
+                    }
+                }
+                (_, _) => {
+                    unsettled = true;
+                    Item::Foreign(foreign(id))
+                }
+            };
+            items.push(item);
+        }
+        if !recorded && asked.issuer.unknown == NoRecord::Unauthorized {
+            return Answer::Error(OcspError::Unauthorized);
+        }
+        let private = nonce.is_some();
+        match self.say(asked, nonce, items).await {
+            Ok(reply) if private => Answer::Private(reply),
+            Ok(reply) if unsettled || !recorded => Answer::Unsettled(reply),
+            Ok(reply) => Answer::Shared(reply),
+            Err(error) => Answer::Error(error),
+        }
+    }
+
+    /// Has a statement signed. Where the signer has signed a serial as revoked before, that is what is said.
+    async fn say(
+        &self,
+        asked: Asked<'_>,
+        nonce: Option<Octets<128>>,
+        mut items: Vec<Item>,
+    ) -> Result<Reply, OcspError> {
+        // Each withdrawal settles one item.
+        for _ in 0..=items.len() {
+            match self
+                .signer
+                .ask(asked.place, asked.issuer, nonce.clone(), &items)
+                .await
+            {
+                Ok(signed) => return Ok(Reply::new(signed.der, signed.times)),
+                Err(NotSigned::Unreachable) => return Err(OcspError::TryLater),
+                Err(NotSigned::Refused(Refusal::Withdrawn(withdrawn))) => {
+                    let Some(Item::Ours(item)) = items.get_mut(usize::from(withdrawn.item)) else {
+                        break;
+                    };
+                    let issuer = &asked.issuer.name;
+                    self.troubles.security(Trouble::Withdrawn, || {
+                        let serial = hexadecimal(&item.serial);
+                        format!("source {:?} has withdrawn a revocation, revoked is served (issuer {issuer:?}, serial {serial})", asked.source.name)
+                    });
+                    item.status = Status::Revoked {
+                        time: withdrawn.time,
+                        reason: withdrawn.reason,
+                    };
+                    item.evidence = Evidence::None;
+                }
+                // The signer has logged which serial, and why.
+                Err(NotSigned::Refused(Refusal::ClockBehind)) => return Err(OcspError::TryLater),
+                Err(NotSigned::Refused(_) | NotSigned::TooLarge) => break,
+            }
+        }
+        Err(OcspError::InternalError)
+    }
+
+    fn evidence(&self, record: &Record) -> Result<Evidence, OcspError> {
+        record.evidence().map_err(|trouble| {
+            self.troubles.error(Trouble::Evidence, || trouble);
+            OcspError::InternalError
+        })
+    }
+}
+
+/// What is logged at most once a minute each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Trouble {
+    Source,
+    Withdrawn,
+    Evidence,
+}
+
+fn ours(key: &Key, status: Status, evidence: Evidence) -> Ours {
+    // The serial was bounded when it came in.
+    let serial = Octets::new(&*key.serial).unwrap_or_else(|_| Octets::empty());
+    Ours {
+        hash: key.hash,
+        parameters: key.parameters,
+        serial,
+        status,
+        evidence,
+    }
+}
+
+fn foreign(id: &CertId) -> Foreign {
+    Foreign {
+        algorithm: request::oid(&id.hash),
+        parameters: id.parameters,
+        name_hash: id.name_hash.clone(),
+        key_hash: id.key_hash.clone(),
+        serial: id.serial.clone(),
+    }
+}
+
+/// Whether a certificate could carry this serial: only of such a one can it be said that it was never issued.
+fn is_issuable(serial: &[u8]) -> bool {
+    match serial {
+        [] | [0] => false,
+        [first, ..] if *first >= 0x80 => false,
+        [0, magnitude @ ..] => magnitude.len() <= 20,
+        magnitude => magnitude.len() <= 20,
+    }
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets
+        .iter()
+        .fold("0x".to_owned(), |text, octet| format!("{text}{octet:02x}"))
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

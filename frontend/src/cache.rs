@@ -1,0 +1,169 @@
+//! The cache of answers: by everything that shapes one, bounded in octets, with one flight at a time for each key. What
+//! stands in it was signed; unknown serials and errors never get here.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ocsp_wire::{HashAlgorithm, Parameters};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as Store;
+use tokio::sync::OnceCell;
+
+use crate::answer::Reply;
+use crate::status::Record;
+
+/// Octets that an answer takes beside its own: key, headers, the cache's own bookkeeping.
+const BESIDE: u64 = 768;
+
+/// Everything that shapes an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The issuer, by place.
+    pub issuer: u16,
+    /// The CertID's hash algorithm.
+    pub hash: HashAlgorithm,
+    /// The form of its parameters.
+    pub parameters: Parameters,
+    /// The serial.
+    pub serial: Box<[u8]>,
+}
+
+/// A cached answer. The signature and the status behind it age apart.
+pub struct Entry {
+    /// What is sent.
+    pub reply: Reply,
+    /// What the source said.
+    pub record: Record,
+    /// When the source said so last.
+    confirmed: Mutex<Instant>,
+    /// When a new signature is due, in seconds since 1970.
+    refresh_at: u64,
+    renewing: AtomicBool,
+}
+
+impl Entry {
+    /// An answer that was signed just now.
+    pub fn new(reply: Reply, record: Record) -> Self {
+        let times = reply.times;
+        let four_days = 4 * 86_400;
+        let after = ((times.next_update - times.this_update) / 2).min(four_days);
+        // Up to 10 % earlier, by chance, so that what was signed together is not renewed together. The hash of the answer
+        // is chance enough.
+        let early = after / 10 * u64::from(reply.chance()) / 255;
+        Self {
+            refresh_at: times.this_update + after - early,
+            reply,
+            record,
+            confirmed: Mutex::new(Instant::now()),
+            renewing: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether its times contain `now`.
+    pub fn holds(&self, now: u64) -> bool {
+        (self.reply.times.this_update..self.reply.times.next_update).contains(&now)
+    }
+
+    /// How long ago the source confirmed the status.
+    pub fn age(&self) -> Duration {
+        held(&self.confirmed).elapsed()
+    }
+
+    /// The source says the same again.
+    pub fn confirm(&self) {
+        *held(&self.confirmed) = Instant::now();
+    }
+
+    /// Whether a new signature is due, for the one caller who then has to see to it.
+    pub fn claims_renewal(&self, now: u64) -> bool {
+        now >= self.refresh_at && !self.renewing.swap(true, Ordering::Relaxed)
+    }
+
+    /// The renewal did not succeed: somebody else may try.
+    pub fn renewal_failed(&self) {
+        self.renewing.store(false, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone)]
+struct Octets;
+
+impl Weighter<Key, Arc<Entry>> for Octets {
+    fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
+        BESIDE + u64::try_from(key.serial.len() + entry.reply.der.len()).unwrap_or(u64::MAX / 2)
+    }
+}
+
+/// The cache.
+pub struct Cache<F: Clone> {
+    store: Store<Key, Arc<Entry>, Octets>,
+    flights: Mutex<HashMap<Key, Arc<OnceCell<F>>>>,
+}
+
+impl<F: Clone> Cache<F> {
+    /// A cache for answers of `memory` octets in all.
+    pub fn new(memory: u64) -> Self {
+        let entries = usize::try_from(memory / (BESIDE + 512))
+            .unwrap_or(usize::MAX)
+            .max(16);
+        Self {
+            store: Store::with_weighter(entries, memory, Octets),
+            flights: Mutex::default(),
+        }
+    }
+
+    /// What stands under a key.
+    pub fn find(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.store.get(key)
+    }
+
+    /// Puts an entry in the place of an older one.
+    pub fn keep(&self, key: Key, entry: Arc<Entry>) {
+        self.store.insert(key, entry);
+    }
+
+    /// Takes an entry out.
+    pub fn forget(&self, key: &Key) {
+        self.store.remove(key);
+    }
+
+    /// Does `work` for a key once at a time: who comes while it is done waits for the same outcome. When the one who
+    /// does it is given up (its client is gone), one of those who wait does it.
+    pub async fn once(&self, key: &Key, work: impl Future<Output = F>) -> F {
+        let cell = Arc::clone(held(&self.flights).entry(key.clone()).or_default());
+        let flight = Flight {
+            flights: &self.flights,
+            key,
+            cell,
+        };
+        flight.cell.get_or_init(|| work).await.clone()
+    }
+}
+
+/// Somebody's part in a flight; the last one, and the first to see the outcome, take it off the list.
+struct Flight<'a, F> {
+    flights: &'a Mutex<HashMap<Key, Arc<OnceCell<F>>>>,
+    key: &'a Key,
+    cell: Arc<OnceCell<F>>,
+}
+
+impl<F> Drop for Flight<'_, F> {
+    fn drop(&mut self) {
+        let mut flights = held(self.flights);
+        let listed = flights
+            .get(self.key)
+            .is_some_and(|listed| Arc::ptr_eq(listed, &self.cell));
+        // Two: the list's and ours. Nobody can join meanwhile: the list is locked.
+        if listed && (self.cell.initialized() || Arc::strong_count(&self.cell) == 2) {
+            flights.remove(self.key);
+        }
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,140 @@
+//! The control socket: settings and listening sockets come in first, then pings, and at last the order to retire.
+
+use std::io::{self, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ocsp_child::{Descriptor, control};
+use ocsp_frontend_settings::Settings;
+use ocsp_wire::{End, Fault, FrontendOrder, List, Report, Text};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+/// Listening sockets that one message may carry.
+const MOST_SOCKETS: usize = 64;
+
+/// The control socket as a stream that keeps the descriptors which travel beside its octets.
+#[derive(Clone)]
+struct Stream {
+    socket: Descriptor,
+    handed: Arc<Mutex<Vec<OwnedFd>>>,
+}
+
+impl Read for Stream {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
+        let mut beside = RecvAncillaryBuffer::new(&mut space);
+        let read = recvmsg(
+            self.socket,
+            &mut [IoSliceMut::new(octets)],
+            &mut beside,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        for message in beside.drain() {
+            if let RecvAncillaryMessage::ScmRights(sockets) = message {
+                handed.extend(sockets);
+            }
+        }
+        Ok(read.bytes)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.socket.write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The frontend's end of its control socket.
+pub struct Launcher {
+    end: End<FrontendOrder, Report, Stream>,
+    handed: Arc<Mutex<Vec<OwnedFd>>>,
+}
+
+/// What the launcher says while the frontend serves.
+pub enum Word {
+    /// Retire; idle connections may stay for so many milliseconds.
+    Retire(u32),
+    /// The launcher has closed the socket: leave.
+    Leave,
+}
+
+impl Launcher {
+    /// Takes the control socket over.
+    pub fn new() -> Self {
+        let handed = Arc::new(Mutex::new(Vec::new()));
+        let stream = Stream {
+            socket: control(),
+            handed: Arc::clone(&handed),
+        };
+        Self {
+            end: End::new(stream.clone(), stream),
+            handed,
+        }
+    }
+
+    /// The settings and the listening sockets, which come once, first. None when the launcher went away before.
+    pub fn told(&self) -> Result<Option<(Settings, Vec<OwnedFd>)>, Fault> {
+        self.end.greet()?;
+        let settings = match self.end.receive()? {
+            None => return Ok(None),
+            Some(FrontendOrder::Settings(settings)) => settings,
+            Some(
+                FrontendOrder::Hello(_) | FrontendOrder::Ping(_) | FrontendOrder::Retire { .. },
+            ) => {
+                return Err(Fault::Order);
+            }
+        };
+        let text = String::from_utf8(settings.into_inner()).map_err(|_| Fault::Undecodable)?;
+        let settings = Settings::from_text(&text).map_err(|_| Fault::Undecodable)?;
+        let sockets =
+            std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner));
+        if sockets.len() != settings.listeners.len() {
+            return Err(Fault::Order);
+        }
+        Ok(Some((settings, sockets)))
+    }
+
+    /// Says that this frontend serves, or that all is well.
+    pub fn ready(&self, notes: &[String]) -> Result<(), Fault> {
+        let notes = notes
+            .iter()
+            .take(4000)
+            .map(|note| Text::cut(note))
+            .collect::<Vec<_>>();
+        self.end.send(&Report::Ready(
+            List::new(notes).unwrap_or_else(|_| List::empty()),
+        ))
+    }
+
+    /// Says why this frontend will not serve.
+    pub fn refuse(&self, faults: &[String]) {
+        let faults = faults
+            .iter()
+            .take(100)
+            .map(|fault| Text::cut(fault))
+            .collect::<Vec<_>>();
+        if let Ok(faults) = List::new(faults) {
+            let _ = self.end.send(&Report::Refused(faults)); // the exit code says it as well
+        }
+    }
+
+    /// Answers pings until there is something else. Blocks its thread.
+    pub fn next(&self) -> Result<Word, Fault> {
+        loop {
+            match self.end.receive()? {
+                Some(FrontendOrder::Ping(number)) => self.end.send(&Report::Pong(number))?,
+                Some(FrontendOrder::Retire { idle_ms }) => return Ok(Word::Retire(idle_ms)),
+                None => return Ok(Word::Leave),
+                Some(FrontendOrder::Hello(_) | FrontendOrder::Settings(_)) => {
+                    return Err(Fault::Order);
+                }
+            }
+        }
+    }
+}

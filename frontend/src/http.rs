@@ -1,0 +1,369 @@
+//! OCSP over HTTP/1.1 and 1.0 (RFC 9919 sections 6 and 7, RFC 6960 appendix A): octets in, octets out. POST, GET in every
+//! spelling that clients use, HEAD; everything else is the right 4xx. Trusts nothing that a client sends, waits for
+//! nothing without end.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap,
+    HeaderValue, LAST_MODIFIED, RETRY_AFTER,
+};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+use crate::answer::{Answer, Reply, now};
+use crate::listener::Serving;
+use crate::request::{LARGEST, Length, length};
+use crate::response::OcspError;
+
+/// Octets of a request target: a request of 100 certificates has some 12,000 in base64.
+const LONGEST_TARGET: usize = 32 << 10;
+/// Octets of a whole header.
+const LARGEST_HEADER: usize = 48 << 10;
+/// Seconds after which a client that was sent away may come again.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// Serves one connection until it ends.
+pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Serving>) {
+    let service = service_fn(|request| {
+        let serving = Arc::clone(&serving);
+        async move {
+            let mut response = respond(request, &serving).await;
+            if serving.retiring() {
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(serving.header_timeout)
+            .max_buf_size(LARGEST_HEADER)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    tokio::select! {
+        _ = connection.as_mut() => {} // however it ended, it is the client's affair
+        () = serving.idle_connections_end() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full<Bytes>> {
+    let method = request.method().clone();
+    match method {
+        Method::POST => match body(request, serving.body_timeout).await {
+            Ok(der) => signed(serving.responder.answer(&der).await, None),
+            Err(refusal) => refusal,
+        },
+        Method::GET | Method::HEAD => match target(request.uri().path()) {
+            Ok(der) => signed(serving.responder.answer(&der).await, Some(serving.max_age)),
+            Err(NoRequest::Malformed) => {
+                signed(Answer::Error(OcspError::MalformedRequest), Some(0))
+            }
+            Err(NoRequest::TooLong) => plain(
+                StatusCode::URI_TOO_LONG,
+                "the request target is too long: use POST\n",
+            ),
+            Err(NoRequest::NotOcsp) => plain(
+                StatusCode::NOT_FOUND,
+                "this is an OCSP responder (RFC 6960)\n",
+            ),
+        },
+        _ => {
+            let mut refusal = plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "GET, HEAD or POST was expected\n",
+            );
+            refusal
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+            refusal
+        }
+    }
+}
+
+/// The request of a POST.
+async fn body(
+    request: Request<Incoming>,
+    patience: Duration,
+) -> Result<Bytes, Response<Full<Bytes>>> {
+    let media_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/ocsp-request") {
+        let text = "Content-Type: application/ocsp-request was expected\n";
+        return Err(closing(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)));
+    }
+    let too_large = || {
+        closing(plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "an OCSP request has at most 65536 octets\n",
+        ))
+    };
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > LARGEST as u64) {
+        return Err(too_large());
+    }
+    match timeout(
+        patience,
+        Limited::new(request.into_body(), LARGEST).collect(),
+    )
+    .await
+    {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(closing(plain(
+            StatusCode::BAD_REQUEST,
+            "the body could not be read\n",
+        ))),
+        Err(_elapsed) => Err(closing(plain(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not come in time\n",
+        ))),
+    }
+}
+
+/// Why a target holds no request.
+#[derive(Debug, PartialEq, Eq)]
+enum NoRequest {
+    /// It is not base64 of anything like a request.
+    NotOcsp,
+    /// It is base64 of what begins like one.
+    Malformed,
+    /// It is too long to look at.
+    TooLong,
+}
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The request of a GET: the longest tail behind a `/` that is base64 of a SEQUENCE of exactly its own length. Escapes
+/// are undone once; the path is not normalised, since base64 may hold `//`.
+fn target(path: &str) -> Result<Vec<u8>, NoRequest> {
+    if path.len() > LONGEST_TARGET {
+        return Err(NoRequest::TooLong);
+    }
+    let path = unescaped(path);
+    let mut like_one = false;
+    for (place, _) in path.iter().enumerate().filter(|(_, octet)| **octet == b'/') {
+        let tail = path.get(place + 1..).unwrap_or_default();
+        // Base64 of 0x30 and a length begins so; what is cheap to see is seen before the whole is decoded.
+        let Some(head) = tail.get(..8).filter(|head| head.starts_with(b"M")) else {
+            continue;
+        };
+        let Ok(head) = BASE64.decode(head) else {
+            continue;
+        };
+        let Length::Known(expected) = length(&head) else {
+            continue;
+        };
+        like_one = true;
+        let digits = tail
+            .iter()
+            .rposition(|octet| *octet != b'=')
+            .map_or(0, |last| last + 1);
+        if digits != (expected * 4).div_ceil(3) || tail.len() - digits > 2 {
+            continue;
+        }
+        if let Ok(der) = BASE64.decode(tail)
+            && der.len() == expected
+        {
+            return Ok(der);
+        }
+    }
+    Err(if like_one {
+        NoRequest::Malformed
+    } else {
+        NoRequest::NotOcsp
+    })
+}
+
+/// `%XX` as octets; what is no escape stays as it is.
+fn unescaped(path: &str) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = (*first == b'%')
+            .then(|| behind.split_first_chunk::<2>())
+            .flatten();
+        let octet = escaped
+            .and_then(|(digits, _)| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        match (octet, escaped) {
+            (Some(octet), Some((_, behind))) => {
+                octets.push(octet);
+                rest = behind;
+            }
+            (_, _) => {
+                octets.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    octets
+}
+
+/// An answer as a response; `max_age` where it may say how long it may be kept: on GET and HEAD.
+fn signed(answer: Answer, max_age: Option<u64>) -> Response<Full<Bytes>> {
+    let no_store = HeaderValue::from_static("no-store");
+    let (der, reply, cache_control) = match &answer {
+        Answer::Shared(reply) => {
+            let control = max_age.map(|most| public(reply, most));
+            (reply.der.clone(), Some(reply), control)
+        }
+        Answer::Private(reply) => {
+            let private = HeaderValue::from_static("private, max-age=0, must-revalidate");
+            (reply.der.clone(), Some(reply), max_age.map(|_| private))
+        }
+        Answer::Unsettled(reply) => (reply.der.clone(), None, Some(no_store)),
+        Answer::Error(error) => (error.der(), None, Some(no_store)),
+    };
+    let mut response = Response::new(Full::new(der));
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/ocsp-response"),
+    );
+    if let Some(cache_control) = cache_control {
+        headers.insert(CACHE_CONTROL, cache_control);
+    }
+    if let (Some(reply), Some(_)) = (reply, max_age) {
+        validators(headers, reply);
+    }
+    if matches!(answer, Answer::Error(OcspError::TryLater)) {
+        headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    response
+}
+
+/// How long anybody may keep an answer (RFC 9919 section 7.2): never until its nextUpdate, and less with every second.
+fn public(reply: &Reply, most: u64) -> HeaderValue {
+    let left = reply
+        .times
+        .next_update
+        .saturating_sub(now())
+        .saturating_sub(1);
+    let text = format!(
+        "max-age={}, public, no-transform, must-revalidate",
+        left.min(most)
+    );
+    HeaderValue::from_maybe_shared(Bytes::from(text))
+        .unwrap_or(HeaderValue::from_static("no-store"))
+}
+
+/// ETag, Last-Modified and Expires (RFC 9919 section 6). Last-Modified is thisUpdate, which without `backdate` is
+/// producedAt as well.
+fn validators(headers: &mut HeaderMap, reply: &Reply) {
+    let mut tag = String::with_capacity(66);
+    tag.push('"');
+    for octet in reply.digest {
+        tag.push_str(&format!("{octet:02X}"));
+    }
+    tag.push('"');
+    let date =
+        |seconds| httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    for (name, value) in [
+        (ETAG, tag),
+        (LAST_MODIFIED, date(reply.times.this_update)),
+        (EXPIRES, date(reply.times.next_update)),
+    ] {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// A refusal that is no OCSP.
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The rest of the body will not be read: the connection ends with this answer.
+fn closing(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn get_is_understood_in_every_spelling() {
+        // 0xfb 0xff: their base64 holds + and /
+        let der: Vec<u8> = [0x30, 4, 0xfb, 0xff, 0xfe, 0xfb].into();
+        assert_eq!(BASE64.encode(&der), "MAT7//77");
+        for spelling in [
+            "/MAT7//77",
+            "//MAT7//77",
+            "/MAT7%2F%2F77",
+            "/MAT7%2f/77",
+            "/ocsp/MAT7//77",
+            "/ocsp//a/b/MAT7//77",
+            "/MAT7/MAT7//77",
+        ] {
+            assert_eq!(target(spelling), Ok(der.clone()), "{spelling}");
+        }
+        let der: Vec<u8> = [0x30, 5, 0xfb, 0xef, 0xbe, 0xff, 0xff].into();
+        let full = BASE64.encode(&der);
+        assert_eq!(full, "MAX7776//w==");
+        for spelling in [
+            "/MAX7776//w==",
+            "/MAX7776//w",
+            "/MAX7776//w=",
+            "/MAX7776%2f%2Fw%3d%3D",
+        ] {
+            assert_eq!(target(spelling), Ok(der.clone()), "{spelling}");
+        }
+        assert_eq!(target("/"), Err(NoRequest::NotOcsp));
+        assert_eq!(target("/favicon.ico"), Err(NoRequest::NotOcsp));
+        assert_eq!(target("/MAT7//7"), Err(NoRequest::Malformed));
+        assert_eq!(target("/MAT7//77AAAA"), Err(NoRequest::Malformed));
+        assert_eq!(
+            target(&"/M".repeat(LONGEST_TARGET)),
+            Err(NoRequest::TooLong)
+        );
+    }
+
+    #[test]
+    fn escapes_are_undone_once_and_broken_ones_stay() {
+        assert_eq!(unescaped("%2B%2b+%252B%%4%zz"), b"+++%2B%%4%zz");
+    }
+}

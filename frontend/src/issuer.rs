@@ -1,0 +1,151 @@
+//! The issuers as the frontend knows them: by the two hashes of a CertID.
+
+use std::collections::HashMap;
+
+use der::{Decode, Encode};
+use ocsp_frontend_settings::{self as settings, NoRecord};
+use ocsp_wire::HashAlgorithm;
+use openssl::hash::{MessageDigest, hash};
+use x509_cert::Certificate;
+
+use crate::pem;
+use crate::request::{CertId, Hash};
+
+/// An issuer.
+pub struct Issuer {
+    /// Its name in logs.
+    pub name: String,
+    /// Its source, by place.
+    pub source: usize,
+    /// What is said of a serial without record.
+    pub unknown: NoRecord,
+    hashes: [(Vec<u8>, Vec<u8>); 4],
+}
+
+impl Issuer {
+    /// issuerNameHash and issuerKeyHash by an algorithm.
+    pub fn hashes(&self, algorithm: HashAlgorithm) -> (&[u8], &[u8]) {
+        let [sha1, sha256, sha384, sha512] = &self.hashes;
+        let (name, key) = match algorithm {
+            HashAlgorithm::Sha1 => sha1,
+            HashAlgorithm::Sha256 => sha256,
+            HashAlgorithm::Sha384 => sha384,
+            HashAlgorithm::Sha512 => sha512,
+        };
+        (name, key)
+    }
+}
+
+/// All issuers, and who is meant by which hashes.
+pub struct Issuers {
+    issuers: Vec<Issuer>,
+    meant: HashMap<(HashAlgorithm, Vec<u8>), Vec<u16>>,
+}
+
+const ALGORITHMS: [HashAlgorithm; 4] = [
+    HashAlgorithm::Sha1,
+    HashAlgorithm::Sha256,
+    HashAlgorithm::Sha384,
+    HashAlgorithm::Sha512,
+];
+
+impl Issuers {
+    /// Reads the certificates. The errors are sentences that begin with the issuer.
+    pub fn open(settings: &[settings::Issuer]) -> Result<Self, Vec<String>> {
+        let (mut issuers, mut faults) = (Vec::new(), Vec::new());
+        for settings in settings {
+            match open(settings) {
+                Ok(issuer) => issuers.push(issuer),
+                Err(fault) => faults.push(format!("issuer {:?}: {fault}", settings.name)),
+            }
+        }
+        let mut meant: HashMap<_, Vec<u16>> = HashMap::new();
+        for (place, issuer) in (0..).zip(&issuers) {
+            for algorithm in ALGORITHMS {
+                let (name, key) = issuer.hashes(algorithm);
+                let same_key = meant.entry((algorithm, key.to_vec())).or_default();
+                let twin = same_key
+                    .iter()
+                    .filter_map(|place| issuers.get(usize::from(*place)));
+                if let Some(twin) = twin
+                    .into_iter()
+                    .find(|twin| twin.hashes(algorithm).0 == name)
+                    && algorithm == HashAlgorithm::Sha256
+                {
+                    let text = "have one subject and one key: no request tells them apart";
+                    faults.push(format!(
+                        "issuers {:?} and {:?} {text}",
+                        twin.name, issuer.name
+                    ));
+                }
+                same_key.push(place);
+            }
+        }
+        if faults.is_empty() {
+            Ok(Self { issuers, meant })
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// The issuer at a place.
+    pub fn at(&self, place: u16) -> Option<&Issuer> {
+        self.issuers.get(usize::from(place))
+    }
+
+    /// The issuer that a CertID means, if it is one of ours.
+    pub fn find(&self, id: &CertId) -> Option<(u16, &Issuer)> {
+        let Hash::Known(algorithm) = id.hash else {
+            return None;
+        };
+        let same_key = self.meant.get(&(algorithm, id.key_hash.to_vec()))?;
+        same_key.iter().find_map(|place| {
+            let issuer = self.issuers.get(usize::from(*place))?;
+            (issuer.hashes(algorithm).0 == &*id.name_hash).then_some((*place, issuer))
+        })
+    }
+}
+
+fn open(settings: &settings::Issuer) -> Result<Issuer, String> {
+    let path = &settings.certificate;
+    let octets = std::fs::read(path)
+        .map_err(|error| format!("{path}: cannot be read by the frontend's user: {error}"))?;
+    let der = pem::certificate(&octets)
+        .ok_or_else(|| format!("{path}: a certificate in PEM or DER was expected"))?;
+    let certificate = Certificate::from_der(&der)
+        .map_err(|error| format!("{path}: is no certificate in DER: {error}"))?;
+    let subject = certificate
+        .tbs_certificate
+        .subject
+        .to_der()
+        .map_err(|error| format!("{path}: its subject: {error}"))?;
+    let key = certificate
+        .tbs_certificate
+        .subject_public_key_info
+        .subject_public_key
+        .raw_bytes();
+    let hashed = |digest| -> Result<_, openssl::error::ErrorStack> {
+        Ok((
+            hash(digest, &subject)?.to_vec(),
+            hash(digest, key)?.to_vec(),
+        ))
+    };
+    let hashes = [
+        MessageDigest::sha1(),
+        MessageDigest::sha256(),
+        MessageDigest::sha384(),
+        MessageDigest::sha512(),
+    ]
+    .map(hashed);
+    let [sha1, sha256, sha384, sha512] = hashes;
+    let all = || Ok([sha1?, sha256?, sha384?, sha512?]);
+    let hashes = all().map_err(|error: openssl::error::ErrorStack| {
+        format!("{path}: cannot be hashed: {error}")
+    })?;
+    Ok(Issuer {
+        name: settings.name.clone(),
+        source: settings.source,
+        unknown: settings.unknown,
+        hashes,
+    })
+}

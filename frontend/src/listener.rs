@@ -1,0 +1,215 @@
+//! Connections: accepted within bounds, told apart by their first octet, and let go when the generation is retired.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ocsp_child::log;
+use ocsp_frontend_settings::{ListenerKind, Settings};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::answer::Responder;
+use crate::{http, raw};
+
+/// After an accept that failed: descriptors may be short.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What every connection of this generation shares.
+pub struct Serving {
+    /// Answers requests.
+    pub responder: Arc<Responder>,
+    /// max-age, in seconds.
+    pub max_age: u64,
+    /// For a request's header, and for the next request of an idle connection.
+    pub header_timeout: Duration,
+    /// For a request's body.
+    pub body_timeout: Duration,
+    retired: watch::Receiver<Option<Instant>>,
+    places: Arc<Semaphore>,
+    most: u32,
+    addresses: Addresses,
+}
+
+impl Serving {
+    /// For the connections of one generation. `retired` tells until when idle connections may stay, once it is retired.
+    pub fn new(
+        responder: Arc<Responder>,
+        settings: &Settings,
+        retired: watch::Receiver<Option<Instant>>,
+    ) -> Self {
+        let limits = &settings.limits;
+        Self {
+            responder,
+            max_age: settings.max_age,
+            header_timeout: Duration::from_millis(limits.header_ms),
+            body_timeout: Duration::from_millis(limits.body_ms),
+            retired,
+            places: Arc::new(Semaphore::new(
+                usize::try_from(limits.connections).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            most: limits.connections,
+            addresses: Addresses {
+                most: limits.connections_per_address,
+                open: Mutex::default(),
+            },
+        }
+    }
+
+    /// Whether this generation is to finish.
+    pub fn retiring(&self) -> bool {
+        self.retired.borrow().is_some()
+    }
+
+    /// Comes back once the generation is retired.
+    pub async fn retirement(&self) {
+        let _ = self.retired.clone().wait_for(Option::is_some).await; // an error: the launcher is gone, and so are we
+    }
+
+    /// Comes back when connections without a request are to end.
+    pub async fn idle_connections_end(&self) {
+        let until = match self.retired.clone().wait_for(Option::is_some).await {
+            Ok(until) => *until,
+            Err(_) => None,
+        };
+        if let Some(until) = until {
+            sleep_until(until).await;
+        }
+    }
+
+    /// Comes back when no connection is left.
+    pub async fn done(&self) {
+        let _ = self.places.acquire_many(self.most).await;
+    }
+
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+}
+
+/// Connections that are open, by address.
+struct Addresses {
+    most: u32,
+    open: Mutex<HashMap<IpAddr, u32>>,
+}
+
+/// A connection's part in the count of its address.
+struct Counted {
+    serving: Arc<Serving>,
+    address: IpAddr,
+}
+
+impl Counted {
+    fn new(serving: &Arc<Serving>, address: SocketAddr) -> Option<Self> {
+        let address = address.ip().to_canonical();
+        let mut open = serving
+            .addresses
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_insert(0);
+        if *count >= serving.addresses.most {
+            return None;
+        }
+        *count += 1;
+        Some(Self {
+            serving: Arc::clone(serving),
+            address,
+        })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut open = self
+            .serving
+            .addresses
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// A listening socket that was handed over.
+pub enum Listening {
+    /// HTTP or bare DER.
+    Tcp(TcpListener),
+    /// HTTP.
+    Unix(UnixListener),
+}
+
+impl Listening {
+    /// Takes a socket into the runtime. It is non-blocking already.
+    pub fn new(kind: ListenerKind, socket: OwnedFd) -> std::io::Result<Self> {
+        Ok(match kind {
+            ListenerKind::Tcp => Self::Tcp(TcpListener::from_std(socket.into())?),
+            ListenerKind::Unix => Self::Unix(UnixListener::from_std(socket.into())?),
+        })
+    }
+
+    /// Accepts until the generation is retired. Then this copy of the socket is dropped, and connections that wait in it
+    /// are accepted by the next generation.
+    pub async fn accept(self, serving: Arc<Serving>) {
+        tokio::select! {
+            () = serving.retirement() => {}
+            () = self.accept_all(&serving) => {}
+        }
+    }
+
+    async fn accept_all(&self, serving: &Arc<Serving>) {
+        loop {
+            // At the bound, connections wait in the socket.
+            let Some(place) = serving.place().await else {
+                return;
+            };
+            let accepted = match self {
+                Self::Tcp(listener) => listener.accept().await.map(|(stream, address)| {
+                    if let Some(counted) = Counted::new(serving, address) {
+                        tokio::spawn(tcp(stream, Arc::clone(serving), (place, counted)));
+                    }
+                }),
+                Self::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                    let serving = Arc::clone(serving);
+                    tokio::spawn(async move {
+                        http::serve(stream, serving).await;
+                        drop(place);
+                    });
+                }),
+            };
+            if let Err(error) = accepted
+                && error.raw_os_error().is_some()
+                && !matches!(
+                    error.kind(),
+                    std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::WouldBlock
+                )
+            {
+                log::warning(format_args!("a connection cannot be accepted: {error}"));
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The first octet tells: a SEQUENCE, or HTTP.
+async fn tcp(stream: TcpStream, serving: Arc<Serving>, _counted: (OwnedSemaphorePermit, Counted)) {
+    let _ = stream.set_nodelay(true);
+    let mut first = [0];
+    let peeked = tokio::select! {
+        peeked = timeout(serving.header_timeout, stream.peek(&mut first)) => peeked,
+        () = serving.idle_connections_end() => return,
+    };
+    match (peeked, first) {
+        (Ok(Ok(1)), [0x30]) => raw::serve(stream, serving).await,
+        (Ok(Ok(1)), _) => http::serve(stream, serving).await,
+        (Ok(Ok(_) | Err(_)) | Err(_), _) => {}
+    }
+}

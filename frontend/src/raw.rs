@@ -1,0 +1,67 @@
+//! Bare DER over TCP: requests one behind the other, answers in the same order, nothing around them. The interface of
+//! socket clients from before HTTP. Runs on the same port: the first octet tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::answer::Answer;
+use crate::listener::Serving;
+use crate::request::{Length, length};
+use crate::response::OcspError;
+
+/// How long a client may be silent.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Serves one connection: until the client has closed its half and has its answers, is silent for too long, or sends what
+/// is no request.
+pub async fn serve(mut stream: TcpStream, serving: Arc<Serving>) {
+    let mut octets = Vec::with_capacity(1024);
+    loop {
+        let length = match length(&octets) {
+            Length::Known(length) if octets.len() >= length => {
+                let request: Vec<u8> = octets.drain(..length).collect();
+                if !send(&mut stream, serving.responder.answer(&request).await).await {
+                    return;
+                }
+                continue;
+            }
+            Length::Known(length) => length,
+            Length::Short => 0,
+            Length::Impossible => {
+                send(&mut stream, Answer::Error(OcspError::MalformedRequest)).await;
+                return;
+            }
+        };
+        octets.reserve(length.saturating_sub(octets.len()).max(512));
+        let read = tokio::select! {
+            read = timeout(IDLE, stream.read_buf(&mut octets)) => read,
+            () = serving.idle_connections_end(), if octets.is_empty() => return,
+        };
+        match read {
+            Ok(Ok(0)) if octets.is_empty() => return,
+            Ok(Ok(0)) => {
+                send(&mut stream, Answer::Error(OcspError::MalformedRequest)).await;
+                return;
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// False when the client is gone, or does not take its answer.
+async fn send(stream: &mut TcpStream, answer: Answer) -> bool {
+    let der = match answer {
+        Answer::Shared(reply) | Answer::Private(reply) | Answer::Unsettled(reply) => {
+            reply.der.clone()
+        }
+        Answer::Error(error) => error.der(),
+    };
+    timeout(IDLE, stream.write_all(&der))
+        .await
+        .is_ok_and(|written| written.is_ok())
+}

@@ -1,0 +1,389 @@
+//! OpenSSL's `index.txt`, as `openssl ca` writes it and `openssl ocsp -index` reads it. Read whole or not at all: a file
+//! that is being written, is momentarily absent (`openssl ca` renames twice) or has a line that cannot be read leaves the
+//! last good one in use, and says so. Trusts the file to be the CA's, not to be well formed.
+
+use std::collections::HashMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use ocsp_child::log;
+use ocsp_wire::Reason;
+
+use super::{Proof, Record, Revocation, Unavailable};
+
+/// Between two looks at the file.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two log lines about one trouble that stays.
+const REPEAT_EVERY: Duration = Duration::from_secs(60);
+
+/// Serials (content octets of their INTEGER) and their revocations.
+type Rows = HashMap<Box<[u8]>, Option<Revocation>>;
+
+/// An `index.txt` and the folder of its certificates.
+pub struct Index {
+    name: String,
+    file: PathBuf,
+    certificates: Option<PathBuf>,
+    rows: Arc<RwLock<Option<Rows>>>,
+    first: Option<Look>,
+}
+
+/// What changes when a file does.
+type Look = (u64, u64, i64, i64, u64);
+
+fn look(found: &Metadata) -> Look {
+    (
+        found.dev(),
+        found.ino(),
+        found.mtime(),
+        found.mtime_nsec(),
+        found.len(),
+    )
+}
+
+impl Index {
+    /// Reads the file for the first time. When that fails, the source is not available until a later look succeeds.
+    pub fn open(
+        name: &str,
+        file: &str,
+        certificates: Option<&str>,
+        notes: &mut Vec<String>,
+    ) -> Self {
+        let path = PathBuf::from(file);
+        let (rows, first) = match load(&path) {
+            Ok((rows, first)) => {
+                notes.push(format!(
+                    "source {name:?}: {file}: {} certificates",
+                    rows.len()
+                ));
+                (Some(rows), Some(first))
+            }
+            Err(trouble) => {
+                notes.push(format!(
+                    "warning: source {name:?}: {trouble}: tryLater is answered until it can be read"
+                ));
+                (None, None)
+            }
+        };
+        let certificates = certificates.map(PathBuf::from);
+        if let Some(folder) = &certificates {
+            if let Err(error) = fs::read_dir(folder) {
+                let folder = folder.display();
+                notes.push(format!(
+                    "warning: source {name:?}: {folder}: cannot be read by the frontend: {error}"
+                ));
+            }
+            let private = folder.with_file_name("private");
+            if fs::read_dir(&private).is_ok() {
+                let private = private.display();
+                notes.push(format!("warning: {private}: the frontend's user can read it: take that away (chmod 0700)"));
+            }
+        }
+        Self {
+            name: name.to_owned(),
+            file: path,
+            certificates,
+            rows: Arc::new(RwLock::new(rows)),
+            first,
+        }
+    }
+
+    /// Whether a file was read.
+    pub fn available(&self) -> bool {
+        self.rows
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
+    }
+
+    /// The record of a serial.
+    pub fn look_up(&self, serial: &[u8]) -> Result<Option<Record>, Unavailable> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(revoked) = rows.as_ref().ok_or(Unavailable)?.get(serial) else {
+            return Ok(None);
+        };
+        let proof = match &self.certificates {
+            None => Proof::None,
+            Some(folder) => Proof::File(folder.join(format!("{}.pem", name_of(serial)))),
+        };
+        Ok(Some(Record {
+            revoked: *revoked,
+            proof,
+        }))
+    }
+
+    /// Starts the thread that looks at the file every second and reads it when it has changed and stands still.
+    pub fn keep_up(&self) -> std::io::Result<()> {
+        let mut keeper = Keeper {
+            name: self.name.clone(),
+            file: self.file.clone(),
+            rows: Arc::clone(&self.rows),
+            read: self.first,
+            seen: None,
+            said: None,
+        };
+        std::thread::Builder::new()
+            .name("index".to_owned())
+            .spawn(move || keeper.keep())
+            .map(drop)
+    }
+}
+
+struct Keeper {
+    name: String,
+    file: PathBuf,
+    rows: Arc<RwLock<Option<Rows>>>,
+    read: Option<Look>,
+    seen: Option<Look>,
+    said: Option<Instant>,
+}
+
+impl Keeper {
+    fn keep(&mut self) {
+        loop {
+            std::thread::sleep(LOOK_EVERY);
+            if let Err(trouble) = self.look() {
+                self.complain(&trouble);
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<(), String> {
+        let found = fs::metadata(&self.file).map_err(|error| failed(&self.file, &error))?;
+        let now = Some(look(&found));
+        // Twice alike: nobody is writing.
+        let still = self.seen == now;
+        self.seen = now;
+        if self.read == now || !still {
+            return Ok(());
+        }
+        let (rows, read) = load(&self.file)?;
+        let count = rows.len();
+        self.read = Some(read);
+        self.said = None;
+        *self.rows.write().unwrap_or_else(PoisonError::into_inner) = Some(rows);
+        log::notice(format_args!(
+            "source {:?}: {}: {count} certificates",
+            self.name,
+            self.file.display()
+        ));
+        Ok(())
+    }
+
+    fn complain(&mut self, trouble: &str) {
+        let now = Instant::now();
+        if self
+            .said
+            .is_none_or(|said| now.duration_since(said) >= REPEAT_EVERY)
+        {
+            self.said = Some(now);
+            log::error(format_args!(
+                "source {:?}: {trouble}: the last good file stays in use",
+                self.name
+            ));
+        }
+    }
+}
+
+fn failed(file: &Path, what: &dyn std::fmt::Display) -> String {
+    format!("{}: {what}", file.display())
+}
+
+/// Reads the whole file. It must be the same before and after, and end with a line's end.
+fn load(file: &Path) -> Result<(Rows, Look), String> {
+    let before = fs::metadata(file).map_err(|error| failed(file, &error))?;
+    let octets = fs::read(file).map_err(|error| failed(file, &error))?;
+    let after = fs::metadata(file).map_err(|error| failed(file, &error))?;
+    if look(&before) != look(&after) {
+        return Err(failed(file, &"changed while it was read"));
+    }
+    let text = String::from_utf8_lossy(&octets);
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err(failed(
+            file,
+            &"its last line has no end: it is half written",
+        ));
+    }
+    let mut rows = Rows::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (serial, revoked) =
+            row(line).map_err(|what| failed(file, &format_args!("line {number}: {what}")))?;
+        // A serial that stands twice: revoked wins.
+        let kept = rows.entry(serial).or_insert(None);
+        *kept = kept.or(revoked);
+    }
+    Ok((rows, look(&after)))
+}
+
+type Row = (Box<[u8]>, Option<Revocation>);
+
+/// Status, expiry, revocation, serial, file name, subject; separated by tabs.
+fn row(line: &str) -> Result<Row, String> {
+    let fields: Vec<&str> = line.split('\t').collect();
+    let &[status, expiry, revocation, serial, _, _] = fields.as_slice() else {
+        return Err(format!(
+            "has {} fields, 6 separated by tabs were expected",
+            fields.len()
+        ));
+    };
+    time(expiry).ok_or_else(|| {
+        format!("the expiry is {expiry:?}, YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ was expected")
+    })?;
+    let serial = octets_of(serial)
+        .ok_or_else(|| format!("the serial is {serial:?}, hexadecimal was expected"))?;
+    let revoked = match (status, revocation) {
+        ("V" | "E", "") => None,
+        ("V" | "E", _) => {
+            return Err(format!(
+                "status {status} with a revocation, none was expected"
+            ));
+        }
+        ("R", revocation) => Some(self::revocation(revocation)?),
+        (status, _) => return Err(format!("the status is {status:?}, V, R or E was expected")),
+    };
+    Ok((serial, revoked))
+}
+
+/// `date[,reason[,argument]]`
+fn revocation(field: &str) -> Result<Revocation, String> {
+    let mut parts = field.splitn(3, ',');
+    let date = parts.next().unwrap_or_default();
+    let time = time(date).ok_or_else(|| {
+        format!("revoked at {date:?}, YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ was expected")
+    })?;
+    let reason = match parts.next() {
+        // removeFromCRL belongs into delta CRLs: the row says revoked, so it is, without that reason.
+        None | Some("unspecified" | "removeFromCRL") => None,
+        Some("keyCompromise" | "keyTime") => Some(Reason::KeyCompromise),
+        Some("CACompromise" | "CAkeyTime") => Some(Reason::CaCompromise),
+        Some("affiliationChanged") => Some(Reason::AffiliationChanged),
+        Some("superseded") => Some(Reason::Superseded),
+        Some("cessationOfOperation") => Some(Reason::CessationOfOperation),
+        Some("certificateHold" | "holdInstruction") => Some(Reason::CertificateHold),
+        Some("privilegeWithdrawn") => Some(Reason::PrivilegeWithdrawn),
+        Some("AACompromise") => Some(Reason::AaCompromise),
+        Some(other) => {
+            return Err(format!(
+                "the reason is {other:?}, one of RFC 5280 was expected"
+            ));
+        }
+    };
+    Ok(Revocation { time, reason })
+}
+
+/// Seconds since 1970 of YYMMDDHHMMSSZ (1950 to 2049) or YYYYMMDDHHMMSSZ.
+fn time(text: &str) -> Option<u64> {
+    let digits = text
+        .strip_suffix('Z')
+        .filter(|digits| digits.bytes().all(|octet| octet.is_ascii_digit()))?;
+    let (year, rest) = match digits.len() {
+        12 => {
+            let year: u16 = digits.get(..2)?.parse().ok()?;
+            (
+                if year < 50 { 2000 + year } else { 1900 + year },
+                digits.get(2..)?,
+            )
+        }
+        14 => (digits.get(..4)?.parse().ok()?, digits.get(4..)?),
+        _ => return None,
+    };
+    let two = |at: usize| rest.get(at..at + 2)?.parse().ok();
+    let date = der::DateTime::new(year, two(0)?, two(2)?, two(4)?, two(6)?, two(8)?).ok()?;
+    Some(date.unix_duration().as_secs())
+}
+
+/// The content octets of a serial's INTEGER, from its hexadecimal digits.
+fn octets_of(digits: &str) -> Option<Box<[u8]>> {
+    if digits.is_empty()
+        || digits.len() > 128
+        || !digits.bytes().all(|octet| octet.is_ascii_hexdigit())
+    {
+        return None;
+    }
+    let even = if digits.len().is_multiple_of(2) {
+        digits.to_owned()
+    } else {
+        format!("0{digits}")
+    };
+    let mut octets = vec![0]; // the sign
+    for pair in even.as_bytes().chunks(2) {
+        octets.push(u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?);
+    }
+    let minimal = octets
+        .windows(2)
+        .position(|pair| !matches!(pair, [0, 0..=0x7f]))
+        .unwrap_or(octets.len() - 1);
+    Some(octets.split_off(minimal).into())
+}
+
+/// The name that `openssl ca` gives a certificate in `newcerts/`: the serial's whole octets in upper case.
+fn name_of(serial: &[u8]) -> String {
+    let magnitude = match serial {
+        [0, magnitude @ ..] if !magnitude.is_empty() => magnitude,
+        all => all,
+    };
+    magnitude
+        .iter()
+        .map(|octet| format!("{octet:02X}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_are_minimal_integers_however_they_are_spelled() {
+        let cases: [(&str, &[u8]); 7] = [
+            ("01", &[1]),
+            ("1", &[1]),
+            ("00", &[0]),
+            ("7F", &[0x7f]),
+            ("80", &[0, 0x80]),
+            ("0080", &[0, 0x80]),
+            ("094e315f", &[0x09, 0x4e, 0x31, 0x5f]),
+        ];
+        for (digits, octets) in cases {
+            assert_eq!(*octets_of(digits).unwrap(), *octets, "{digits}");
+        }
+        for wrong in ["", "-01", "0x01", "zz", "1 2"] {
+            assert_eq!(octets_of(wrong), None, "{wrong}");
+        }
+        assert_eq!(name_of(&[0, 0x80]), "80");
+        assert_eq!(name_of(&[0x09, 0x4e]), "094E");
+    }
+
+    #[test]
+    fn rows_are_read_as_openssl_writes_them() {
+        let row = |line: &str| row(line).map(|(_, revoked)| revoked);
+        assert_eq!(row("V\t271231235959Z\t\t01\tunknown\t/CN=a"), Ok(None));
+        assert_eq!(row("E\t20491231235959Z\t\t01\tunknown\t/CN=a"), Ok(None));
+        let revoked = |time, reason| Ok(Some(Revocation { time, reason }));
+        assert_eq!(
+            row("R\t271231235959Z\t240102030405Z\t01\tunknown\t/CN=a"),
+            revoked(1_704_164_645, None)
+        );
+        assert_eq!(
+            row("R\t271231235959Z\t20240102030405Z,keyTime,20240101000000Z\t01\tunknown\t/CN=a"),
+            revoked(1_704_164_645, Some(Reason::KeyCompromise))
+        );
+        for broken in [
+            "V\t271231235959Z\t\t01\tunknown",
+            "V\t271231235959Z\t240102030405Z\t01\tunknown\t/CN=a",
+            "R\t271231235959Z\t\t01\tunknown\t/CN=a",
+            "R\t271231235959Z\t249902030405Z\t01\tunknown\t/CN=a",
+            "R\t271231235959Z\t240102030405Z,because\t01\tunknown\t/CN=a",
+            "X\t271231235959Z\t\t01\tunknown\t/CN=a",
+            "V\tsoon\t\t01\tunknown\t/CN=a",
+            "V\t271231235959Z\t\tgg\tunknown\t/CN=a",
+        ] {
+            assert!(row(broken).is_err(), "{broken}");
+        }
+    }
+}

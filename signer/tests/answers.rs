@@ -1,0 +1,476 @@
+//! What a real signer process signs, read by somebody else's program: the `openssl` command verifies every answer.
+
+// A test file as a whole: clippy exempts only the functions marked #[test].
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod harness;
+
+use der::{Decode, Encode};
+use harness::*;
+use ocsp_wire::*;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use x509_ocsp::{BasicOcspResponse, OcspResponse};
+
+const SERIAL: [u8; 2] = [0x12, 0x34];
+
+/// An authority with its certificates and a signer that serves it.
+struct Scene {
+    folder: Folder,
+    certificate: Vec<u8>,
+    signer: Signer,
+}
+
+impl Scene {
+    fn new(key: PKey<Private>) -> Self {
+        Self::with(key, |issuer| issuer)
+    }
+
+    fn with(key: PKey<Private>, change: impl FnOnce(IssuerSettings) -> IssuerSettings) -> Self {
+        let (folder, authority) = (Folder::new(), Authority::with_key("Example CA", key));
+        let certificate = authority.issue(&SERIAL);
+        folder.file("person.der", &certificate);
+        let issuer = change(issuer(&folder, "ca", &authority));
+        Self {
+            signer: Signer::serving(settings_for(vec![issuer])),
+            folder,
+            certificate,
+        }
+    }
+
+    fn good(&self) -> SignRequest {
+        question(vec![good(&SERIAL, &self.certificate)])
+    }
+
+    /// Asks, has `openssl` verify the answer, and gives back what it said, and the answer's content.
+    fn verified(&mut self, question: SignRequest) -> (String, BasicOcspResponse) {
+        let response = self.signer.signs(question);
+        let file = self.folder.file("response.der", &response);
+        let (authority, person) = (self.folder.path("ca.crt"), self.folder.path("person.der"));
+        let (verified, said) = openssl(&[
+            "ocsp",
+            "-respin",
+            &file,
+            "-no_nonce",
+            "-CAfile",
+            &authority,
+            "-issuer",
+            &authority,
+            "-cert",
+            &person,
+            "-resp_text",
+        ]);
+        assert!(verified && said.contains("Response verify OK"), "{said}");
+        (said, content(&response))
+    }
+
+    /// Likewise; the line that says what `person.der` is.
+    fn status(&mut self, question: SignRequest) -> String {
+        let (said, _) = self.verified(question);
+        let person = self.folder.path("person.der");
+        let line = said.lines().find_map(|line| line.strip_prefix(&person));
+        line.unwrap().trim_start_matches(": ").to_owned()
+    }
+}
+
+fn content(response: &[u8]) -> BasicOcspResponse {
+    let response = OcspResponse::from_der(response).unwrap();
+    let octets = response.response_bytes.unwrap().response;
+    let basic = BasicOcspResponse::from_der(octets.as_bytes()).unwrap();
+    assert_eq!(basic.to_der().unwrap(), octets.as_bytes(), "is no DER");
+    basic
+}
+
+/// thisUpdate, producedAt and nextUpdate of an answer's first certificate.
+fn times(basic: &BasicOcspResponse) -> (u64, u64, u64) {
+    let data = &basic.tbs_response_data;
+    let first = &data.responses[0];
+    let seconds = |time: &x509_ocsp::OcspGeneralizedTime| time.0.to_unix_duration().as_secs();
+    (
+        seconds(&first.this_update),
+        seconds(&data.produced_at),
+        seconds(first.next_update.as_ref().unwrap()),
+    )
+}
+
+fn rsa(bits: u32) -> PKey<Private> {
+    PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap()
+}
+
+fn seconds_now() -> u64 {
+    now().unsigned_abs()
+}
+
+#[test]
+fn openssl_verifies_good_unknown_and_revoked_for_every_reason() {
+    let mut scene = Scene::new(p256());
+    assert_eq!(scene.status(scene.good()), "good");
+    assert_eq!(scene.status(question(vec![unknown(&SERIAL)])), "unknown");
+    let time = 1_700_000_000;
+    for (reason, number) in [
+        (Some(Reason::CertificateHold), 6),
+        (Some(Reason::KeyCompromise), 1),
+        (Some(Reason::CaCompromise), 2),
+        (Some(Reason::AffiliationChanged), 3),
+        (Some(Reason::Superseded), 4),
+        (Some(Reason::CessationOfOperation), 5),
+        (Some(Reason::PrivilegeWithdrawn), 9),
+        (Some(Reason::AaCompromise), 10),
+        (None, 0),
+    ] {
+        let (said, _) = scene.verified(question(vec![revoked(&SERIAL, time, reason)]));
+        assert!(said.contains(": revoked\n"), "{said}");
+        assert!(
+            said.contains("Revocation Time: Nov 14 22:13:20 2023 GMT"),
+            "{said}"
+        );
+        // RFC 5280 section 5.3.1 has the numbers; OpenSSL's names for them differ from version to version.
+        let line = said
+            .lines()
+            .find(|line| line.contains("Revocation Reason: "));
+        assert_eq!(line.is_some(), reason.is_some(), "{said}");
+        assert!(
+            line.is_none_or(|line| line.ends_with(&format!("({number:#x})"))),
+            "{number}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_revocation_in_the_future_is_signed_as_now() {
+    let mut scene = Scene::new(p256());
+    let end_of_time = 253_402_300_799;
+    let (_, basic) = scene.verified(question(vec![revoked(&SERIAL, end_of_time, None)]));
+    let x509_ocsp::CertStatus::Revoked(info) = &basic.tbs_response_data.responses[0].cert_status
+    else {
+        panic!("{basic:?}");
+    };
+    let (_, produced_at, _) = times(&basic);
+    let time = info.revocation_time.0.to_unix_duration().as_secs();
+    assert_eq!(time, produced_at);
+}
+
+#[test]
+fn never_issued_is_1970_on_hold_and_says_that_the_responder_means_it() {
+    let mut scene = Scene::with(p256(), |issuer| IssuerSettings {
+        never_issued: true,
+        ..issuer
+    });
+    let never = || question(vec![ours(&SERIAL, Status::NeverIssued, Evidence::None)]);
+    let (said, basic) = scene.verified(never());
+    for part in [
+        ": revoked\n",
+        "Reason: certificateHold\n",
+        "Revocation Time: Jan  1 00:00:00 1970 GMT\n",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let extensions = basic.tbs_response_data.response_extensions.unwrap();
+    assert_eq!(extensions.len(), 1);
+    // id-pkix-ocsp-extended-revoke: NULL (RFC 6960 section 4.4.8)
+    assert_eq!(extensions[0].extn_id.to_string(), "1.3.6.1.5.5.7.48.1.9");
+    assert_eq!(extensions[0].extn_value.as_bytes(), [5, 0]);
+    assert!(!extensions[0].critical);
+    // A hold: a certificate that turns up later can still be good.
+    assert_eq!(scene.status(scene.good()), "good");
+    let (_, basic) = scene.verified(question(vec![revoked(&SERIAL, 1, None)]));
+    assert_eq!(basic.tbs_response_data.response_extensions, None);
+}
+
+#[test]
+fn the_nonce_is_echoed_and_nothing_else_is() {
+    let mut scene = Scene::new(p256());
+    for length in [1, 32, 128] {
+        let nonce = vec![0xa5; length];
+        let (said, basic) = scene.verified(SignRequest {
+            nonce: Some(octets(&nonce)),
+            ..scene.good()
+        });
+        assert!(said.contains("OCSP Nonce"), "{said}");
+        let extensions = basic.tbs_response_data.response_extensions.unwrap();
+        assert_eq!(extensions.len(), 1);
+        let value = extensions[0].extn_value.as_bytes();
+        let wrapped = der::asn1::OctetString::from_der(value).unwrap();
+        assert_eq!(wrapped.as_bytes(), nonce);
+    }
+    let (_, basic) = scene.verified(scene.good());
+    assert_eq!(basic.tbs_response_data.response_extensions, None);
+}
+
+#[test]
+fn several_certificates_are_answered_in_order_with_their_own_ids() {
+    let mut scene = Scene::new(p256());
+    let certificate = scene.certificate.clone();
+    let with = |hash, parameters, status| {
+        Item::Ours(Ours {
+            hash,
+            parameters,
+            serial: octets(&SERIAL),
+            status,
+            evidence: Evidence::Certificate(octets(&certificate)),
+        })
+    };
+    let items = vec![
+        with(HashAlgorithm::Sha1, Parameters::Null, Status::Good),
+        Item::Foreign(foreign()),
+        with(HashAlgorithm::Sha256, Parameters::Absent, Status::Good),
+        unknown(&[0x56]),
+        with(HashAlgorithm::Sha384, Parameters::Null, Status::Good),
+        with(HashAlgorithm::Sha512, Parameters::Absent, Status::Good),
+    ];
+    let (said, basic) = scene.verified(question(items));
+    assert!(said.contains(": good\n"), "{said}");
+    let responses = &basic.tbs_response_data.responses;
+    let ids = responses
+        .iter()
+        .map(|single| {
+            let id = &single.cert_id;
+            (
+                id.hash_algorithm.oid.to_string(),
+                id.hash_algorithm.parameters.is_some(),
+                id.serial_number.as_bytes().to_vec(),
+                matches!(single.cert_status, x509_ocsp::CertStatus::Good(_)),
+            )
+        })
+        .collect::<Vec<_>>();
+    let id = |oid: &str, null, serial: &[u8], good| (oid.to_owned(), null, serial.to_vec(), good);
+    assert_eq!(
+        ids,
+        [
+            id("1.3.14.3.2.26", true, &SERIAL, true),
+            id("1.3.14.3.2.26", false, &[5], false),
+            id("2.16.840.1.101.3.4.2.1", false, &SERIAL, true),
+            id("1.3.14.3.2.26", true, &[0x56], false),
+            id("2.16.840.1.101.3.4.2.2", true, &SERIAL, true),
+            id("2.16.840.1.101.3.4.2.3", false, &SERIAL, true),
+        ]
+    );
+    assert_eq!(
+        responses[1].cert_id.issuer_name_hash.as_bytes(),
+        &*foreign().name_hash
+    );
+    // OpenSSL computes the issuer's hashes itself, by the algorithm that it is asked with.
+    for digest in ["-sha1", "-sha256", "-sha384", "-sha512"] {
+        let (file, authority) = (
+            scene.folder.path("response.der"),
+            scene.folder.path("ca.crt"),
+        );
+        let (verified, said) = openssl(&[
+            "ocsp",
+            "-respin",
+            &file,
+            "-no_nonce",
+            "-CAfile",
+            &authority,
+            digest,
+            "-issuer",
+            &authority,
+            "-serial",
+            "0x1234",
+        ]);
+        assert!(verified && said.contains("0x1234: good"), "{said}");
+    }
+}
+
+#[test]
+fn a_hundred_certificates_fit_into_one_answer() {
+    let mut scene = Scene::new(p256());
+    let mut longest = foreign();
+    longest.algorithm = octets(&[0x2a; 32]);
+    longest.name_hash = octets(&[7; 64]);
+    longest.key_hash = octets(&[7; 64]);
+    longest.serial = octets(&[0x7f; 21]);
+    let mut items = vec![Item::Foreign(longest); 99];
+    items.push(good(&SERIAL, &scene.certificate));
+    let question = SignRequest {
+        nonce: Some(octets(&[9; 128])),
+        ..question(items)
+    };
+    assert_eq!(scene.status(question), "good");
+}
+
+#[test]
+fn serials_of_twenty_octets_with_the_highest_bit_set_are_answered() {
+    let (folder, authority) = (Folder::new(), Authority::new("Long CA"));
+    let magnitude = [0xff; 20];
+    let certificate = authority.issue(&magnitude);
+    let content = [&[0], &magnitude[..]].concat();
+    let mut signer = Signer::serving(settings(&folder, &authority));
+    let response = signer.signs(question(vec![good(&content, &certificate)]));
+    let (file, ca) = (folder.file("r.der", &response), folder.path("ca.crt"));
+    let serial = format!("0x{}", hex(&magnitude));
+    let (verified, said) = openssl(&[
+        "ocsp",
+        "-respin",
+        &file,
+        "-no_nonce",
+        "-CAfile",
+        &ca,
+        "-issuer",
+        &ca,
+        "-serial",
+        &serial,
+    ]);
+    assert!(
+        verified && said.contains("Response verify OK") && said.contains(": good"),
+        "{said}"
+    );
+}
+
+#[test]
+fn unknown_may_be_said_of_any_integer() {
+    let mut scene = Scene::new(p256());
+    for serial in [&[0][..], &[0x80], &[0x80; 20], &[0x7f; 21]] {
+        scene.signer.signs(question(vec![unknown(serial)]));
+    }
+}
+
+#[test]
+fn every_kind_of_key_signs_what_openssl_verifies() {
+    for (key, algorithm) in [
+        (ec(Nid::X9_62_PRIME256V1), "ecdsa-with-SHA256"),
+        (ec(Nid::SECP384R1), "ecdsa-with-SHA384"),
+        (ec(Nid::SECP521R1), "ecdsa-with-SHA512"),
+        (PKey::generate_ed25519().unwrap(), "ED25519"),
+        (PKey::generate_ed448().unwrap(), "ED448"),
+    ] {
+        let mut scene = Scene::new(key);
+        let (said, _) = scene.verified(scene.good());
+        let line = format!("Signature Algorithm: {algorithm}\n");
+        assert!(said.contains(&line), "{algorithm}: {said}");
+        assert!(said.contains(": good\n"), "{algorithm}: {said}");
+    }
+}
+
+#[test]
+fn rsa_signs_with_the_digest_that_is_configured() {
+    let key = rsa(2048);
+    for (digest, algorithm) in [
+        (Digest::Sha256, "sha256WithRSAEncryption"),
+        (Digest::Sha384, "sha384WithRSAEncryption"),
+        (Digest::Sha512, "sha512WithRSAEncryption"),
+    ] {
+        let mut scene = Scene::with(key.clone(), |issuer| {
+            let mut keys = issuer.keys.to_vec();
+            keys[0].digest = digest;
+            IssuerSettings {
+                keys: List::new(keys).unwrap(),
+                ..issuer
+            }
+        });
+        let (said, _) = scene.verified(scene.good());
+        let line = format!("Signature Algorithm: {algorithm}\n");
+        assert!(said.contains(&line), "{algorithm}: {said}");
+        assert!(said.contains(": good\n"), "{algorithm}: {said}");
+    }
+}
+
+#[test]
+fn a_delegated_responder_sends_its_certificate_along_and_an_authority_does_not() {
+    let (folder, authority) = (Folder::new(), Authority::new("Example CA"));
+    let certificate = authority.issue(&SERIAL);
+    folder.file("person.der", &certificate);
+    let key = p256();
+    let responder = authority.responder(&key, Purpose::Responder, (-3600, 86_400));
+    let mut issuer = issuer(&folder, "ca", &authority);
+    let mut keys = issuer.keys.to_vec();
+    keys.push(KeySettings {
+        key: text(&folder.key("responder.key", &key)),
+        responder: Some(text(&folder.certificate("responder.crt", &responder))),
+        digest: Digest::Sha256,
+    });
+    issuer.keys = List::new(keys).unwrap();
+    let mut scene = Scene {
+        signer: Signer::serving(settings_for(vec![issuer])),
+        folder,
+        certificate,
+    };
+    let (said, own) = scene.verified(scene.good());
+    assert!(said.contains(": good\n"), "{said}");
+    assert_eq!(own.certs, None);
+    let (said, delegated) = scene.verified(SignRequest {
+        key: 1,
+        ..scene.good()
+    });
+    assert!(said.contains(": good\n"), "{said}");
+    let certificates = delegated.certs.unwrap();
+    assert_eq!(certificates.len(), 1);
+    assert_eq!(
+        certificates[0].to_der().unwrap(),
+        responder.to_der().unwrap()
+    );
+    assert_ne!(
+        own.tbs_response_data.responder_id,
+        delegated.tbs_response_data.responder_id
+    );
+}
+
+#[test]
+fn times_are_the_signers_own() {
+    let mut scene = Scene::new(p256());
+    let before = seconds_now();
+    let (_, basic) = scene.verified(scene.good());
+    let (this_update, produced_at, next_update) = times(&basic);
+    assert!((before..=seconds_now()).contains(&produced_at));
+    assert_eq!(this_update, produced_at);
+    assert_eq!(next_update - this_update, u64::from(VALIDITY) - 1);
+}
+
+#[test]
+fn backdate_moves_this_update_and_the_end_with_it() {
+    let mut scene = Scene::with(p256(), |issuer| IssuerSettings {
+        backdate: 300,
+        ..issuer
+    });
+    let (_, basic) = scene.verified(scene.good());
+    let (this_update, produced_at, next_update) = times(&basic);
+    assert_eq!(produced_at - this_update, 300);
+    assert_eq!(next_update - this_update, u64::from(VALIDITY) - 1);
+}
+
+#[test]
+fn no_answer_outlives_or_predates_the_certificate_that_signs() {
+    let folder = Folder::new();
+    let start = now();
+    let authority = Authority::valid("Late CA", p256(), (-60, 3600));
+    let late = (now() - start).unsigned_abs(); // 0, or the seconds that making it took
+    let mut signer = Signer::serving(settings_for(vec![IssuerSettings {
+        backdate: 7200,
+        ..issuer(&folder, "ca", &authority)
+    }]));
+    let basic = content(&signer.signs(question(vec![unknown(&[5])])));
+    let (this_update, _, next_update) = times(&basic);
+    let (not_before, not_after) = (start.unsigned_abs() - 60, start.unsigned_abs() + 3600);
+    assert!((not_before..=not_before + late).contains(&this_update));
+    assert!((not_after..=not_after + late).contains(&next_update));
+}
+
+#[test]
+fn good_on_the_sources_word_needs_no_certificate_where_so_configured() {
+    let mut scene = Scene::with(p256(), |issuer| IssuerSettings {
+        good: GoodPolicy::Status,
+        ..issuer
+    });
+    let asked = question(vec![ours(&SERIAL, Status::Good, Evidence::None)]);
+    assert_eq!(scene.status(asked.clone()), "good");
+    // Revoked stays revoked all the same.
+    scene
+        .signer
+        .signs(question(vec![revoked(&SERIAL, 1, None)]));
+    assert!(matches!(scene.signer.refuses(asked), Refusal::Withdrawn(_)));
+}
+
+#[test]
+fn an_expired_certificate_still_proves_good() {
+    let (folder, authority) = (Folder::new(), Authority::new("Old CA"));
+    let key = p256();
+    let expired = authority.responder(&key, Purpose::Responder, (-864_000, -432_000));
+    let mut signer = Signer::serving(settings(&folder, &authority));
+    signer.signs(question(vec![good(&[2], &expired.to_der().unwrap())]));
+}

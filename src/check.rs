@@ -1,0 +1,87 @@
+//! `ocsp-server check`: starts both children in check mode, under their users and confinement, and prints what they
+//! find. Nothing is bound, nothing is changed, and a running service is not touched.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollTimeout, poll};
+use ocsp_wire::Mode;
+
+use crate::exit::{Failure, Reason};
+use crate::generation::{Child, Event, Generation, ending};
+use crate::log::Log;
+use crate::{privilege, run};
+
+/// Checks the configuration and everything it names.
+pub fn check(file: &Path) -> Result<(), Failure> {
+    privilege::shed()?;
+    let config = run::read(file)?;
+    privilege::shed_binding()?;
+    println!("ok      {}: the configuration can be read", file.display());
+    let mut log = Log::new(crate::config::LogTo::Stderr);
+    let mut generation = Generation::start(1, &config, &[], Mode::Check)?;
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut all_well = true;
+    while !generation.gone() {
+        let mut polled: Vec<_> = [&generation.frontend, &generation.signer]
+            .into_iter()
+            .flat_map(Child::polled)
+            .map(|(fd, flags)| PollFd::new(fd, flags))
+            .collect();
+        // Deaths are not polled for: a child's end closes its sockets, and is reaped a moment later.
+        let _ = poll(&mut polled, PollTimeout::from(50u8));
+        for child in generation.children() {
+            for event in child.pump(&mut log) {
+                all_well &= print(child, event);
+            }
+        }
+        if Instant::now() > until {
+            generation.kill();
+            return Err(Failure::new(
+                Reason::Failed,
+                "the check was not done within 60 s",
+            ));
+        }
+    }
+    if all_well {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            Reason::Failed,
+            "the check found what has to be mended",
+        ))
+    }
+}
+
+fn print(child: &mut Child, event: Event) -> bool {
+    let name = child.role.name();
+    match event {
+        Event::Ready(notes) => {
+            for note in notes {
+                match note.strip_prefix("warning: ") {
+                    Some(warning) => println!("WARNING {name}: {warning}"),
+                    None => println!("ok      {name}: {note}"),
+                }
+            }
+            println!("ok      {name}: locked in as {}", child.who());
+            child.dismiss();
+            true
+        }
+        Event::Refused(reasons) => {
+            for reason in reasons {
+                println!("FAILED  {name}: {reason}");
+            }
+            false
+        }
+        Event::Violated(fault) => {
+            println!("FAILED  {name}: {fault}");
+            child.kill();
+            false
+        }
+        Event::Ended(status) if status.success() => true,
+        Event::Ended(status) => {
+            println!("FAILED  {name}: {}", ending(status));
+            false
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{check, demo, run};
+
+/// An OCSP responder whose signing key lives in a process that the network cannot reach.
+///
+/// Exit codes: 0 ended as asked; 1 a check failed, or something broke; 2 command line; 3 configuration; 4 users,
+/// capabilities, addresses or executables; 5 a child refused to serve at start.
+#[derive(Debug, Parser)]
+#[command(name = "ocsp-server", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Configuration,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (what is done without a command). SIGHUP reloads the configuration, SIGTERM and SIGINT stop.
+    Run(Configuration),
+    /// Start both children in check mode, under their users and confinement, and print what they find. Changes nothing.
+    Check(Configuration),
+    /// Make a throwaway CA, serve it, ask about it with `openssl ocsp`, and show how to ask again.
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+struct Configuration {
+    /// The configuration file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ocsp-server/config.toml"
+    )]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// Stop after asking, instead of serving until interrupted.
+    #[arg(long)]
+    once: bool,
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: std::net::SocketAddr,
+}
+
+/// Reads the command line, does what it says, prints what failed.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command.unwrap_or(Command::Run(arguments.run)) {
+        Command::Run(configuration) => run::run(&configuration.config),
+        Command::Check(configuration) => check::check(&configuration.config),
+        Command::Demo(arguments) => demo::demo(arguments.once, arguments.listen),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("ocsp-server: {failure}");
+            failure.code()
+        }
+    }
+}

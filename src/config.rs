@@ -1,0 +1,470 @@
+//! `config.toml`, strictly: what is unknown, missing, of the wrong kind or contradictory is one sentence that names file,
+//! key, what was found and what was expected. Runs in the launcher, as root, on a file that root wrote; opens no other.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::{Gid, Uid, User as Account};
+use ocsp_frontend_settings::NoRecord;
+use ocsp_wire::{Digest, GoodPolicy};
+
+use crate::toml_reader::{Mistake, Reader};
+
+/// The whole configuration, checked as far as the file alone can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Sockets and their limits.
+    pub listen: Listen,
+    /// Who the children are.
+    pub users: Users,
+    /// Where log lines go.
+    pub log: LogTo,
+    /// The cache of answers.
+    pub cache: Cache,
+    /// The frontend's worker threads.
+    pub frontend_threads: u16,
+    /// The signer's signing threads.
+    pub signer_threads: u16,
+    /// How many revoked serials a signer remembers.
+    pub remember_revoked: u32,
+    /// Status sources.
+    pub sources: Vec<Source>,
+    /// Issuers.
+    pub issuers: Vec<Issuer>,
+}
+
+/// `[listen]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Where OCSP is answered.
+    pub http: Vec<Address>,
+    /// Connections at a time.
+    pub connections: u32,
+    /// Connections at a time from one address.
+    pub connections_per_address: u32,
+    /// For a request's header, and for the next request of an idle connection.
+    pub header_timeout: Duration,
+    /// For a request's body.
+    pub body_timeout: Duration,
+    /// How long a generation that was replaced may finish what it has in hand.
+    pub drain: Duration,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// TCP; `[::]` takes IPv4 as well.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// `[users]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Users {
+    /// Runs the frontend.
+    pub frontend: User,
+    /// Runs the signer, and owns the keys.
+    pub signer: User,
+}
+
+/// A user as configured, and its ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// As configured.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Group id: the account's own, or for a number without account the same number.
+    pub gid: u32,
+}
+
+/// `[log] to`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTo {
+    /// Standard error; with priorities when that is the journal.
+    Stderr,
+    /// `/dev/log`.
+    Syslog,
+}
+
+/// `[cache]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Octets that answers may take.
+    pub memory: u64,
+    /// max-age of answers to GET.
+    pub max_age: Duration,
+    /// How long *good* is served while the source does not answer.
+    pub max_stale: Duration,
+}
+
+/// `[[source]]`, of the kind `index`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// When a status is read again.
+    pub revalidate: Duration,
+    /// `index.txt`.
+    pub file: String,
+    /// `newcerts/`.
+    pub certificates: Option<String>,
+}
+
+/// `[[issuer]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer {
+    /// Its name.
+    pub name: String,
+    /// The file of its certificate.
+    pub certificate: String,
+    /// The file of the private key.
+    pub key: String,
+    /// The file of a delegated responder's certificate.
+    pub responder: Option<String>,
+    /// The digest of RSA signatures.
+    pub digest: Digest,
+    /// Its source, by place.
+    pub source: usize,
+    /// How long an answer is valid.
+    pub validity: Duration,
+    /// How far thisUpdate lies in the past.
+    pub backdate: Duration,
+    /// What is said of a serial without record.
+    pub unknown: NoRecord,
+    /// What *good* needs.
+    pub good: GoodPolicy,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Config {
+    /// Reads and checks a file. The error is a sentence that begins with the file.
+    pub fn read(path: &Path) -> Result<Self, Mistake> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Mistake(format!("{file}: the configuration cannot be read: {error}"))
+        })?;
+        Self::parse(&file, &text)
+    }
+
+    /// Checks a configuration; `file` is its name in errors.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Mistake> {
+        let mut whole = Reader::parse(file, text)?;
+        let listen = listen(whole.section("listen")?)?;
+        let users = users(whole.section("users")?)?;
+        let mut log = whole.section("log")?;
+        let log_to = log.word(
+            "to",
+            &[("stderr", LogTo::Stderr), ("syslog", LogTo::Syslog)],
+            LogTo::Stderr,
+        )?;
+        log.finish()?;
+        let cache = cache(whole.section("cache")?)?;
+        let cores = std::thread::available_parallelism()
+            .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let mut frontend = whole.section("frontend")?;
+        let frontend_threads = threads(&mut frontend, cores)?;
+        frontend.finish()?;
+        let mut signer = whole.section("signer")?;
+        let signer_threads = threads(&mut signer, cores)?;
+        let remember_revoked = signer.number("remember-revoked", 1, 100_000_000, 1_000_000)?;
+        signer.finish()?;
+        let sources = whole
+            .sections("source")?
+            .into_iter()
+            .map(source)
+            .collect::<Result<Vec<_>, _>>()?;
+        let issuers = whole
+            .sections("issuer")?
+            .into_iter()
+            .map(|section| issuer(section, &sources))
+            .collect::<Result<Vec<_>, _>>()?;
+        if issuers.is_empty() {
+            return Err(whole.mistake("issuer", "nothing", "at least one section [[issuer]]"));
+        }
+        if issuers.len() > 4096 {
+            return Err(whole.mistake(
+                "issuer",
+                format_args!("{} sections", issuers.len()),
+                "at most 4096",
+            ));
+        }
+        unique(&whole, "source", sources.iter().map(|source| &source.name))?;
+        unique(&whole, "issuer", issuers.iter().map(|issuer| &issuer.name))?;
+        whole.finish()?;
+        Ok(Self {
+            listen,
+            users,
+            log: log_to,
+            cache,
+            frontend_threads,
+            signer_threads,
+            remember_revoked,
+            sources,
+            issuers,
+        })
+    }
+}
+
+fn listen(mut section: Reader) -> Result<Listen, Mistake> {
+    let expected = "addresses such as \"[::]:9000\", \"127.0.0.1:9000\" or \"unix:/run/ocsp-server/http.sock\"";
+    let texts = section
+        .texts("http", expected)?
+        .unwrap_or_else(|| vec!["[::]:9000".to_owned()]);
+    if texts.is_empty() || texts.len() > 64 {
+        return Err(section.mistake(
+            "http",
+            format_args!("{} addresses", texts.len()),
+            "1 to 64 addresses",
+        ));
+    }
+    let http = texts
+        .iter()
+        .map(|text| {
+            let unix = text
+                .strip_prefix("unix:")
+                .filter(|path| path.starts_with('/') && path.len() < 108);
+            let address = match unix {
+                Some(path) => Some(Address::Unix(path.to_owned())),
+                None => text.parse().ok().map(Address::Tcp),
+            };
+            address.ok_or_else(|| section.mistake("http", format_args!("{text:?}"), expected))
+        })
+        .collect::<Result<_, _>>()?;
+    let listen = Listen {
+        http,
+        connections: section.number("connections", 1, 1_000_000, 8192)?,
+        connections_per_address: section.number("connections-per-address", 1, 1_000_000, 1024)?,
+        header_timeout: section.duration("header-timeout", SECOND, 10 * MINUTE, 10 * SECOND)?,
+        body_timeout: section.duration("body-timeout", SECOND, 10 * MINUTE, 10 * SECOND)?,
+        drain: section.duration("drain", SECOND, 10 * MINUTE, 10 * SECOND)?,
+    };
+    section.finish()?;
+    Ok(listen)
+}
+
+fn users(mut section: Reader) -> Result<Users, Mistake> {
+    let users = Users {
+        frontend: user(&mut section, "frontend", "ocsp-frontend")?,
+        signer: user(&mut section, "signer", "ocsp-signer")?,
+    };
+    if Uid::effective().is_root() {
+        for (key, user) in [("frontend", &users.frontend), ("signer", &users.signer)] {
+            if user.uid == 0 || user.gid == 0 {
+                return Err(section.mistake(
+                    key,
+                    format_args!("{:?}, which is root", user.name),
+                    "a user of its own",
+                ));
+            }
+        }
+        if users.frontend.uid == users.signer.uid || users.frontend.gid == users.signer.gid {
+            let found = format!(
+                "{:?} and {:?}, which share an id",
+                users.frontend.name, users.signer.name
+            );
+            return Err(section.mistake(
+                "signer",
+                found,
+                "two users with a group of their own each",
+            ));
+        }
+    }
+    section.finish()?;
+    Ok(users)
+}
+
+fn user(section: &mut Reader, key: &'static str, default: &str) -> Result<User, Mistake> {
+    let name = section.user(key, default)?;
+    let found = match name.parse::<u32>() {
+        Ok(id) => match Account::from_uid(Uid::from_raw(id)) {
+            Ok(Some(account)) => Some((account.uid, account.gid)),
+            Ok(None) | Err(_) => Some((Uid::from_raw(id), Gid::from_raw(id))),
+        },
+        Err(_) => Account::from_name(&name)
+            .ok()
+            .flatten()
+            .map(|account| (account.uid, account.gid)),
+    };
+    let (uid, gid) = found.ok_or_else(|| {
+        section.mistake(
+            key,
+            format_args!("{name:?}"),
+            "a user of this machine, or a numeric id",
+        )
+    })?;
+    Ok(User {
+        name,
+        uid: uid.as_raw(),
+        gid: gid.as_raw(),
+    })
+}
+
+fn cache(mut section: Reader) -> Result<Cache, Mistake> {
+    let cache = Cache {
+        memory: section.size("memory", 64 << 10, 1 << 40, 256 << 20)?,
+        max_age: section.duration("max-age", SECOND, 30 * DAY, HOUR)?,
+        max_stale: section.duration("max-stale", Duration::ZERO, 30 * DAY, HOUR)?,
+    };
+    section.finish()?;
+    Ok(cache)
+}
+
+fn threads(section: &mut Reader, cores: u32) -> Result<u16, Mistake> {
+    let threads = section.number("threads", 1, 256, cores.clamp(1, 256))?;
+    u16::try_from(threads).map_err(|_| section.mistake("threads", threads, "at most 256"))
+}
+
+fn source(mut section: Reader) -> Result<Source, Mistake> {
+    let name = name(&mut section)?;
+    section.word("kind", &[("index", ())], ())?;
+    let source = Source {
+        name,
+        revalidate: section.duration("revalidate", SECOND, DAY, 10 * SECOND)?,
+        file: section.required_path("file")?,
+        certificates: section.path("certificates")?,
+    };
+    section.finish()?;
+    Ok(source)
+}
+
+fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
+    let name = name(&mut section)?;
+    let known = sources
+        .iter()
+        .map(|source| format!("{:?}", source.name))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let source = match (section.text("source", "the name of a source")?, sources) {
+        (None, [_]) => 0,
+        (None, _) => {
+            let found = format!("nothing, with {} sources", sources.len());
+            return Err(section.mistake("source", found, "the name of a source"));
+        }
+        (Some(wanted), sources) => sources
+            .iter()
+            .position(|source| source.name == wanted)
+            .ok_or_else(|| {
+                section.mistake(
+                    "source",
+                    format_args!("{wanted:?}"),
+                    format_args!("the name of a source ({known})"),
+                )
+            })?,
+    };
+    let validity = section.duration("validity", MINUTE, 3650 * DAY, 3 * DAY)?;
+    let backdate = section.duration("backdate", Duration::ZERO, DAY, Duration::ZERO)?;
+    for (key, duration) in [("validity", validity), ("backdate", backdate)] {
+        if duration.subsec_millis() != 0 {
+            return Err(section.mistake(
+                key,
+                format_args!("{duration:?}"),
+                "whole seconds, as OCSP has no fractions",
+            ));
+        }
+    }
+    if backdate * 2 > validity {
+        return Err(section.mistake(
+            "backdate",
+            format_args!("{backdate:?}"),
+            "at most half of the validity",
+        ));
+    }
+    let issuer = Issuer {
+        name,
+        certificate: section.required_path("certificate")?,
+        key: section.required_path("key")?,
+        responder: section.path("responder")?,
+        digest: section.word(
+            "digest",
+            &[
+                ("sha256", Digest::Sha256),
+                ("sha384", Digest::Sha384),
+                ("sha512", Digest::Sha512),
+            ],
+            Digest::Sha256,
+        )?,
+        source,
+        validity,
+        backdate,
+        unknown: section.word(
+            "unknown",
+            &[
+                ("unauthorized", NoRecord::Unauthorized),
+                ("unknown", NoRecord::Unknown),
+                ("revoked", NoRecord::Revoked),
+            ],
+            NoRecord::Unauthorized,
+        )?,
+        good: section.word(
+            "good",
+            &[
+                ("certificate", GoodPolicy::Certificate),
+                ("status", GoodPolicy::Status),
+            ],
+            GoodPolicy::Certificate,
+        )?,
+    };
+    if let (
+        GoodPolicy::Certificate,
+        Some(Source {
+            name,
+            certificates: None,
+            ..
+        }),
+    ) = (issuer.good, sources.get(source))
+    {
+        return Err(section.mistake(
+            "good",
+            format_args!("\"certificate\" with the source {name:?}, which has no certificates"),
+            "\"certificates\" at that source, or good = \"status\" here",
+        ));
+    }
+    section.finish()?;
+    Ok(issuer)
+}
+
+/// The name of a source or issuer, which the errors that follow carry.
+fn name(section: &mut Reader) -> Result<String, Mistake> {
+    let expected = "a name of at most 200 octets without control characters";
+    let name = section.required("name", expected)?;
+    if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+        return Err(section.mistake("name", format_args!("{name:?}"), expected));
+    }
+    section.named(&name);
+    Ok(name)
+}
+
+fn unique<'a>(
+    whole: &Reader,
+    key: &str,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<(), Mistake> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(whole.mistake(
+                key,
+                format_args!("the name {name:?} twice"),
+                "different names",
+            ));
+        }
+    }
+    Ok(())
+}

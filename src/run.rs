@@ -1,0 +1,53 @@
+//! `ocsp-server run`: the order of a start, as design and kernel force it.
+
+use std::path::Path;
+
+use nix::unistd::Uid;
+
+use crate::config::Config;
+use crate::exit::{Failure, Reason};
+use crate::log::{Log, Priority};
+use crate::supervise::Supervisor;
+use crate::{listen, privilege};
+
+/// Serves until told to stop.
+pub fn run(file: &Path) -> Result<(), Failure> {
+    privilege::shed()?;
+    let config = read(file)?;
+    let mut log = Log::new(config.log);
+    let listening = listen::bind_all(&config.listen.http)?;
+    privilege::shed_binding()?;
+    for listening in &listening {
+        log.own(
+            Priority::NOTICE,
+            format_args!("listening on {}", listening.listener.address),
+        );
+    }
+    if !privilege::separated() {
+        log.own(
+            Priority::WARNING,
+            "not started as root: USER SEPARATION IS OFF, frontend and signer run as the same user",
+        );
+    }
+    Supervisor::new(file, config, listening, log).run()
+}
+
+/// The configuration, when it checks and this user may serve it.
+pub fn read(file: &Path) -> Result<Config, Failure> {
+    let config =
+        Config::read(file).map_err(|mistake| Failure::new(Reason::Configuration, mistake))?;
+    let caller = Uid::effective().as_raw();
+    for user in [&config.users.frontend, &config.users.signer] {
+        if !privilege::separated() && user.uid != caller {
+            return Err(Failure::new(
+                Reason::Environment,
+                format_args!(
+                    "started as user {caller}, which cannot become user {:?}: start it as root, or (for development) set \
+                     both users of [users] to {caller}",
+                    user.name
+                ),
+            ));
+        }
+    }
+    Ok(config)
+}

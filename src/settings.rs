@@ -1,0 +1,120 @@
+//! The configuration as each child is told it: a signer hears of keys and nothing of sources or sockets, a frontend
+//! hears of those and nothing of keys.
+
+use std::time::Duration;
+
+use ocsp_frontend_settings as frontend;
+use ocsp_wire::{
+    FrontendOrder, IssuerSettings, KeySettings, List, Mode, Octets, SignerOrder, SignerSettings,
+    Text, TooLong,
+};
+
+use crate::config::{Config, Issuer};
+use crate::exit::{Failure, Reason};
+use crate::listen::Listening;
+use crate::privilege;
+
+/// What a signer is told.
+pub fn for_signer(config: &Config, mode: Mode) -> Result<SignerOrder, Failure> {
+    let too_long = |error: TooLong| {
+        Failure::new(
+            Reason::Configuration,
+            format_args!("the settings: a value {error}"),
+        )
+    };
+    let issuers = config
+        .issuers
+        .iter()
+        .map(signer_issuer)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(too_long)?;
+    Ok(SignerOrder::Settings(SignerSettings {
+        mode,
+        uid: config.users.signer.uid,
+        gid: config.users.signer.gid,
+        separated: privilege::separated(),
+        threads: config.signer_threads,
+        remember_revoked: config.remember_revoked,
+        issuers: List::new(issuers).map_err(too_long)?,
+    }))
+}
+
+fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
+    Ok(IssuerSettings {
+        name: Text::new(issuer.name.as_str())?,
+        certificate: Text::new(issuer.certificate.as_str())?,
+        keys: List::new([KeySettings {
+            key: Text::new(issuer.key.as_str())?,
+            responder: issuer.responder.as_deref().map(Text::new).transpose()?,
+            digest: issuer.digest,
+        }])?,
+        validity: whole_seconds(issuer.validity),
+        backdate: whole_seconds(issuer.backdate),
+        good: issuer.good,
+        never_issued: issuer.unknown == frontend::NoRecord::Revoked,
+    })
+}
+
+/// What a frontend is told.
+pub fn for_frontend(
+    config: &Config,
+    listening: &[Listening],
+    mode: Mode,
+) -> Result<FrontendOrder, Failure> {
+    let settings = frontend::Settings {
+        check: mode == Mode::Check,
+        uid: config.users.frontend.uid,
+        gid: config.users.frontend.gid,
+        separated: privilege::separated(),
+        threads: config.frontend_threads,
+        cache_memory: config.cache.memory,
+        max_age: config.cache.max_age.as_secs(),
+        max_stale: config.cache.max_stale.as_secs(),
+        limits: frontend::Limits {
+            connections: config.listen.connections,
+            connections_per_address: config.listen.connections_per_address,
+            header_ms: millis(config.listen.header_timeout),
+            body_ms: millis(config.listen.body_timeout),
+        },
+        listeners: listening
+            .iter()
+            .map(|listening| listening.listener.clone())
+            .collect(),
+        sources: config
+            .sources
+            .iter()
+            .map(|source| frontend::Source {
+                name: source.name.clone(),
+                revalidate_ms: millis(source.revalidate),
+                kind: frontend::SourceKind::Index {
+                    file: source.file.clone(),
+                    certificates: source.certificates.clone(),
+                },
+            })
+            .collect(),
+        issuers: config
+            .issuers
+            .iter()
+            .map(|issuer| frontend::Issuer {
+                name: issuer.name.clone(),
+                certificate: issuer.certificate.clone(),
+                source: issuer.source,
+                unknown: issuer.unknown,
+            })
+            .collect(),
+    };
+    let text = settings
+        .to_text()
+        .map_err(Failure::of(Reason::Configuration, "the settings"))?;
+    let octets = Octets::new(text).map_err(Failure::of(Reason::Configuration, "the settings"))?;
+    Ok(FrontendOrder::Settings(octets))
+}
+
+/// The configuration bounds durations far below what would not fit.
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,459 @@
+//! Which generation serves. One loop, one thread, no waiting but in `poll`: signals, children's reports and deaths, and
+//! deadlines come in; starts, retirements and ends go out. Start, reload (SIGHUP) and recovery are the same: a fresh
+//! generation is started on the same listening sockets, and when it is ready, the others are retired.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use ocsp_wire::{FrontendOrder, Mode};
+
+use crate::config::Config;
+use crate::exit::{Failure, Reason};
+use crate::generation::{Child, Event, Generation, Role, ending, is_breach};
+use crate::listen::Listening;
+use crate::log::{Log, Priority};
+
+/// A generation that is not ready by then is ended.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Between two pings.
+const PING_EVERY: Duration = Duration::from_secs(2);
+
+/// The supervisor's state.
+pub struct Supervisor<'a> {
+    file: &'a Path,
+    config: Config,
+    listening: Vec<Listening>,
+    log: Log,
+    generations: Vec<(Phase, Generation)>,
+    started: u64,
+    budget: Budget,
+    start_at: Option<Instant>,
+    ping_at: Instant,
+    stop_by: Option<Instant>,
+    served: bool,
+}
+
+/// Where a generation is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Not ready yet; ended at this time.
+    Starting(Instant),
+    /// Serves, or its survivor does what it can.
+    Serving,
+    /// Finishes what it has in hand; ended at this time.
+    Retiring(Instant),
+}
+
+impl<'a> Supervisor<'a> {
+    /// A supervisor that has not started anything yet.
+    pub fn new(file: &'a Path, config: Config, listening: Vec<Listening>, log: Log) -> Self {
+        let now = Instant::now();
+        Self {
+            file,
+            config,
+            listening,
+            log,
+            generations: Vec::new(),
+            started: 0,
+            budget: Budget::default(),
+            start_at: Some(now),
+            ping_at: now + PING_EVERY,
+            stop_by: None,
+            served: false,
+        }
+    }
+
+    /// Serves until it is told to stop. Fails only before the first generation has served: because it refused to, or
+    /// because it cannot be started.
+    pub fn run(mut self) -> Result<(), Failure> {
+        let mut led = SigSet::empty();
+        for signal in [
+            Signal::SIGCHLD,
+            Signal::SIGHUP,
+            Signal::SIGINT,
+            Signal::SIGTERM,
+        ] {
+            led.add(signal);
+        }
+        led.thread_block()
+            .map_err(Failure::environment("signals cannot be blocked"))?;
+        let signals = SignalFd::with_flags(&led, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .map_err(Failure::environment("signals cannot be read"))?;
+        loop {
+            self.keep_time()?;
+            if self.stop_by.is_some() && self.generations.is_empty() {
+                self.log.own(Priority::NOTICE, "stopped");
+                return Ok(());
+            }
+            self.wait(&signals);
+            while let Ok(Some(signal)) = signals.read_signal() {
+                let signal = i32::try_from(signal.ssi_signo)
+                    .ok()
+                    .and_then(|signal| Signal::try_from(signal).ok());
+                match signal {
+                    Some(Signal::SIGHUP) => self.reload(),
+                    Some(Signal::SIGINT | Signal::SIGTERM) => self.stop(),
+                    Some(_) | None => {} // SIGCHLD: the children are looked at in any case
+                }
+            }
+            self.pump()?;
+        }
+    }
+
+    fn wait(&self, signals: &SignalFd) {
+        let mut polled = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        for (_, generation) in &self.generations {
+            for child in [&generation.frontend, &generation.signer] {
+                polled.extend(child.polled().map(|(fd, flags)| PollFd::new(fd, flags)));
+            }
+        }
+        let left = self
+            .next_deadline()
+            .saturating_duration_since(Instant::now())
+            + Duration::from_millis(1);
+        // An error is an interruption; whatever happened is seen in the next round.
+        let _ = poll(
+            &mut polled,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        );
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let phases = self
+            .generations
+            .iter()
+            .filter_map(|(phase, _)| match phase {
+                Phase::Starting(by) | Phase::Retiring(by) => Some(*by),
+                Phase::Serving => None,
+            });
+        phases
+            .chain(self.start_at)
+            .chain(self.stop_by)
+            .fold(self.ping_at, Instant::min)
+    }
+
+    /// Does what is due.
+    fn keep_time(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if self.start_at.is_some_and(|at| at <= now) && self.stop_by.is_none() {
+            self.start_at = None;
+            self.start()?;
+        }
+        for (phase, generation) in &mut self.generations {
+            match phase {
+                Phase::Starting(by) if *by <= now => {
+                    let text = format!(
+                        "generation {} was not ready within 30 s and is ended",
+                        generation.number
+                    );
+                    self.log.own(Priority::ERROR, text);
+                    generation.kill();
+                    *by = now + READY_WITHIN;
+                }
+                Phase::Retiring(by) if *by <= now => {
+                    generation.kill();
+                    *by = now + READY_WITHIN;
+                }
+                Phase::Starting(_) | Phase::Retiring(_) | Phase::Serving => {}
+            }
+        }
+        if self.ping_at <= now {
+            self.ping_at = now + PING_EVERY;
+            for (_, generation) in &mut self.generations {
+                for child in generation.children() {
+                    if !child.ping() {
+                        let text =
+                            format!("{} has not answered for 10 s and is ended", child.who());
+                        self.log.own(Priority::ERROR, text);
+                        child.kill();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a generation. One that cannot be started is tried again later, unless it is the first.
+    fn start(&mut self) -> Result<(), Failure> {
+        self.started += 1;
+        match Generation::start(self.started, &self.config, &self.listening, Mode::Serve) {
+            Ok(generation) => {
+                let by = Instant::now() + READY_WITHIN;
+                self.generations.push((Phase::Starting(by), generation));
+                Ok(())
+            }
+            Err(failure) if self.served => {
+                self.log.own(Priority::ERROR, &failure);
+                self.start_if_needed();
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Plans a start, unless one is under way or a generation serves undiminished.
+    fn start_if_needed(&mut self) {
+        let provided = self
+            .generations
+            .iter()
+            .any(|(phase, generation)| match phase {
+                Phase::Starting(_) => true,
+                Phase::Serving => generation.whole(),
+                Phase::Retiring(_) => false,
+            });
+        if !provided && self.start_at.is_none() && self.stop_by.is_none() {
+            let now = Instant::now();
+            self.start_at = Some(now + self.budget.wait(now));
+        }
+    }
+
+    /// SIGHUP: a configuration that checks gets a fresh generation; one that does not leaves all as it is.
+    fn reload(&mut self) {
+        if self.stop_by.is_some() {
+            return;
+        }
+        let config = match Config::read(self.file) {
+            Ok(config) => config,
+            Err(mistake) => {
+                self.log.own(
+                    Priority::ERROR,
+                    format_args!("not reloaded, all goes on as before: {mistake}"),
+                );
+                return;
+            }
+        };
+        for (same, section) in [
+            (config.listen == self.config.listen, "[listen]"),
+            (config.users == self.config.users, "[users]"),
+        ] {
+            if !same {
+                let file = self.file.display();
+                let text = format!(
+                    "not reloaded, all goes on as before: {file}: {section} changed, which needs a restart"
+                );
+                self.log.own(Priority::ERROR, text);
+                return;
+            }
+        }
+        self.log.own(Priority::NOTICE, "reloading");
+        if config.log != self.config.log {
+            self.log = Log::new(config.log);
+        }
+        self.config = config;
+        // One that is still starting has the settings of yesterday.
+        for (phase, generation) in &mut self.generations {
+            if let Phase::Starting(_) = phase {
+                *phase = Phase::Retiring(Instant::now());
+                generation.kill();
+            }
+        }
+        self.start_at = Some(Instant::now());
+    }
+
+    /// SIGTERM or SIGINT: what is in hand is answered, for at most `drain`. A second one ends all at once.
+    fn stop(&mut self) {
+        let now = Instant::now();
+        let by = if self.stop_by.is_none() {
+            now + self.config.listen.drain
+        } else {
+            now
+        };
+        if self.stop_by.is_none() {
+            self.log.own(Priority::NOTICE, "stopping");
+        }
+        self.stop_by = Some(by);
+        self.start_at = None;
+        for (phase, generation) in &mut self.generations {
+            match phase {
+                Phase::Starting(_) => generation.kill(),
+                Phase::Serving | Phase::Retiring(_) => retire(generation, Duration::ZERO),
+            }
+            *phase = Phase::Retiring(by);
+        }
+    }
+
+    /// Lets every child do what it can do now, and acts on what they did.
+    fn pump(&mut self) -> Result<(), Failure> {
+        let mut happened = Vec::new();
+        for (_, generation) in &mut self.generations {
+            let number = generation.number;
+            for child in generation.children() {
+                let role = child.role;
+                happened.extend(
+                    child
+                        .pump(&mut self.log)
+                        .into_iter()
+                        .map(|event| (number, role, event)),
+                );
+            }
+        }
+        for (number, role, event) in happened {
+            self.act(number, role, event)?;
+        }
+        self.generations
+            .retain(|(_, generation)| !generation.gone());
+        Ok(())
+    }
+
+    fn act(&mut self, number: u64, role: Role, event: Event) -> Result<(), Failure> {
+        let Some((phase, generation)) = self
+            .generations
+            .iter_mut()
+            .find(|(_, generation)| generation.number == number)
+        else {
+            return Ok(());
+        };
+        let phase = *phase;
+        let child: &mut Child = match role {
+            Role::Frontend => &mut generation.frontend,
+            Role::Signer => &mut generation.signer,
+        };
+        let who = child.who().to_owned();
+        match event {
+            Event::Ready(notes) => {
+                for note in notes
+                    .iter()
+                    .filter_map(|note| note.strip_prefix("warning: "))
+                {
+                    self.log
+                        .own(Priority::WARNING, format_args!("{who} says: {note}"));
+                }
+                if generation.ready() && matches!(phase, Phase::Starting(_)) {
+                    self.now_serves(number);
+                }
+            }
+            Event::Refused(reasons) => {
+                for reason in &reasons {
+                    self.log.own(
+                        Priority::ERROR,
+                        format_args!("{who} refuses to serve: {reason}"),
+                    );
+                }
+                if !self.served {
+                    generation.kill();
+                    let sentence =
+                        format!("{} refuses to serve: {}", role.name(), reasons.join("; "));
+                    return Err(Failure::new(Reason::Refused, sentence));
+                }
+            }
+            Event::Violated(fault) => {
+                self.log.own(
+                    Priority::SECURITY,
+                    format_args!("{who} broke the control protocol: {fault}"),
+                );
+                generation.kill();
+            }
+            Event::Ended(status) => {
+                let expected = matches!(phase, Phase::Retiring(_));
+                let priority = match (is_breach(status), expected) {
+                    (true, _) => Priority::SECURITY,
+                    (false, true) => Priority::INFO,
+                    (false, false) => Priority::WARNING,
+                };
+                self.log
+                    .own(priority, format_args!("{who} {}", ending(status)));
+                if is_breach(status) {
+                    generation.kill();
+                }
+                match phase {
+                    Phase::Retiring(_) => {}
+                    Phase::Serving => self.start_if_needed(),
+                    Phase::Starting(_) => self.did_not_start(number),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A generation is ready: the others finish what they have in hand.
+    fn now_serves(&mut self, number: u64) {
+        self.served = true;
+        let drain = self.config.listen.drain;
+        for (phase, generation) in &mut self.generations {
+            if generation.number == number {
+                *phase = Phase::Serving;
+                let (frontend, signer) = (generation.frontend.pid(), generation.signer.pid());
+                self.log.own(
+                    Priority::NOTICE,
+                    format_args!(
+                        "generation {number} serves: frontend {frontend}, signer {signer}"
+                    ),
+                );
+            } else if *phase == Phase::Serving {
+                // Idle connections may stay for half the time, and then have as long to see their end.
+                retire(generation, drain / 2);
+                *phase = Phase::Retiring(Instant::now() + drain);
+            }
+        }
+    }
+
+    /// A generation died before it served: it is given up, and tried again unless another one serves undiminished.
+    fn did_not_start(&mut self, number: u64) {
+        for (phase, generation) in &mut self.generations {
+            if generation.number == number {
+                generation.kill();
+                *phase = Phase::Retiring(Instant::now() + READY_WITHIN);
+            } else if *phase == Phase::Serving && generation.whole() {
+                let text = format!("generation {} goes on serving as before", generation.number);
+                self.log.own(Priority::ERROR, text);
+            }
+        }
+        self.start_if_needed();
+    }
+}
+
+/// Asks a generation to finish. Its signer follows its frontend; a frontend that is gone already leaves the signer none
+/// to follow.
+fn retire(generation: &mut Generation, idle: Duration) {
+    let idle_ms = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
+    let told = generation
+        .frontend
+        .order(&FrontendOrder::Retire { idle_ms });
+    if told.is_err() || generation.frontend.ended.is_some() {
+        generation.signer.dismiss();
+    }
+}
+
+/// How long to wait before a restart: not at all after a quiet minute, else 0.1 s, doubling to 5 s.
+#[derive(Default)]
+struct Budget {
+    last: Option<Instant>,
+    wait: Duration,
+}
+
+impl Budget {
+    fn wait(&mut self, now: Instant) -> Duration {
+        let quiet = self
+            .last
+            .is_none_or(|last| now.duration_since(last) > Duration::from_secs(60));
+        self.wait = match (quiet, self.wait.is_zero()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => Duration::from_millis(100),
+            (false, false) => (self.wait * 2).min(Duration::from_secs(5)),
+        };
+        self.last = Some(now);
+        self.wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_within_a_minute_wait_longer_each_time() {
+        let mut budget = Budget::default();
+        let mut now = Instant::now();
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            waits.push(budget.wait(now).as_millis());
+            now += Duration::from_secs(6);
+        }
+        assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(budget.wait(now + Duration::from_secs(61)), Duration::ZERO);
+    }
+}
