@@ -53,6 +53,7 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Ser
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
+            .title_case_headers(true) // for clients that compare names letter by letter
             .header_read_timeout(serving.header_timeout)
             .max_buf_size(LARGEST_HEADER)
             .serve_connection(TokioIo::new(stream), service)

@@ -149,6 +149,9 @@ impl Policy {
                 }
             });
         }
+        if let Some(withdrawn) = contradiction(&singles) {
+            return Err(Refusal::Withdrawn(withdrawn).into());
+        }
         let nonce = question.nonce.as_deref();
         Ok(Statement {
             issuer,
@@ -268,6 +271,29 @@ impl Policy {
         self.proven.keep(index, digest, serial);
         Ok(())
     }
+}
+
+/// Whether one question says *good* and *revoked* of one serial: revoked stays revoked within an answer, too.
+fn contradiction(singles: &[Single<'_>]) -> Option<Withdrawn> {
+    let good = |single: &Single<'_>| single.status == Said::Good;
+    (0..)
+        .zip(singles)
+        .filter(|(_, single)| good(single))
+        .find_map(|(item, single)| {
+            let CertId::Ours(_, _, serial) = single.of else {
+                return None;
+            };
+            singles
+                .iter()
+                .find_map(|other| match (&other.of, other.status) {
+                    (CertId::Ours(_, _, same), Said::Revoked(Revocation { time, reason }))
+                        if *same == serial && reason != Some(Reason::CertificateHold) =>
+                    {
+                        Some(Withdrawn { item, time, reason })
+                    }
+                    (_, _) => None,
+                })
+        })
 }
 
 /// A foreign item is echoed as unknown, unless it names the issuer that signs.

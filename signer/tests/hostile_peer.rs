@@ -543,6 +543,15 @@ fn revoked_stays_revoked_unless_it_was_a_hold() {
         let both = question(vec![revoked(&other, 1_700_000_000, None), second]);
         assert_eq!(signer.refuses(both), refusal);
     }
+    // Nor does one answer say both of one serial, in either order.
+    let (dead, alive) = (
+        revoked(&other, 1_700_000_000, stolen),
+        harness::good(&other, &other_certificate),
+    );
+    let both = vec![alive.clone(), dead.clone()];
+    assert_eq!(signer.refuses(question(both)), withdrawn(0));
+    let both = vec![dead, alive];
+    assert_eq!(signer.refuses(question(both)), withdrawn(1));
     signer.signs(item(harness::good(&other, &other_certificate)));
 }
 
