@@ -336,7 +336,10 @@ impl Child {
 
     fn read_control(&mut self, events: &mut Vec<Event>) {
         let mut octets = [0; 16 << 10];
-        while let Some(control) = &mut self.control {
+        for _ in 0..8 {
+            let Some(control) = &mut self.control else {
+                return;
+            };
             match control.read(&mut octets) {
                 Ok(0) => self.control = None,
                 Ok(read) => {

@@ -138,20 +138,26 @@ impl Responder {
             parameters: id.parameters,
             serial: Box::from(&*id.serial),
         };
-        let entry = self.cache.find(&key).filter(|entry| entry.holds(now()));
-        match entry {
-            Some(entry) if entry.age() < asked.source.revalidate => self.shared(&key, &entry),
-            entry => self.cache.once(&key, self.settle(asked, &key, entry)).await,
+        match self.hit(asked, &key) {
+            Some(answer) => answer,
+            None => self.cache.once(&key, self.settle(asked, &key)).await,
         }
     }
 
+    /// A cached answer whose status the source may still be believed to say.
+    fn hit(self: &Arc<Self>, asked: Asked<'_>, key: &Key) -> Option<Answer> {
+        let entry = self.cache.find(key)?;
+        let believed = entry.holds(now()) && entry.age() < asked.source.revalidate;
+        believed.then(|| self.shared(key, &entry))
+    }
+
     /// Asks the source, and signs what has changed.
-    async fn settle(
-        self: &Arc<Self>,
-        asked: Asked<'_>,
-        key: &Key,
-        entry: Option<Arc<Entry>>,
-    ) -> Answer {
+    async fn settle(self: &Arc<Self>, asked: Asked<'_>, key: &Key) -> Answer {
+        // Somebody may have come first, between the miss and the flight.
+        if let Some(answer) = self.hit(asked, key) {
+            return answer;
+        }
+        let entry = self.cache.find(key).filter(|entry| entry.holds(now()));
         let record = match asked.source.look_up(&key.serial).await {
             Ok(Some(record)) => record,
             Ok(None) => {
