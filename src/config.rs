@@ -153,6 +153,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
+const SECTIONS: [&str; 8] = [
+    "cache", "frontend", "issuer", "listen", "log", "signer", "source", "users",
+];
+
 impl Config {
     /// Reads and checks a file. The error is a sentence that begins with the file.
     pub fn read(path: &Path) -> Result<Self, Mistake> {
@@ -166,6 +170,7 @@ impl Config {
     /// Checks a configuration; `file` is its name in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistake> {
         let mut whole = Reader::parse(file, text)?;
+        whole.only(&SECTIONS)?;
         let listen = listen(whole.section("listen")?)?;
         let users = users(whole.section("users")?)?;
         let mut log = whole.section("log")?;
@@ -207,7 +212,6 @@ impl Config {
         }
         unique(&whole, "source", sources.iter().map(|source| &source.name))?;
         unique(&whole, "issuer", issuers.iter().map(|issuer| &issuer.name))?;
-        whole.finish()?;
         Ok(Self {
             listen,
             users,

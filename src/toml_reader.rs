@@ -236,19 +236,21 @@ impl Reader {
         }
     }
 
-    /// The end: a key that nobody asked for is a mistake, and the nearest known one is named.
+    /// The end: a key that nobody asked for is a mistake.
     pub fn finish(self) -> Result<(), Mistake> {
-        let Some(unknown) = self.table.keys().next() else {
+        self.only(&self.known.iter().copied().collect::<Vec<_>>())
+    }
+
+    /// A key that is not among these is a mistake, and the nearest known one is named.
+    pub fn only(&self, known: &[&str]) -> Result<(), Mistake> {
+        let Some(unknown) = self.table.keys().find(|key| !known.contains(&key.as_str())) else {
             return Ok(());
         };
-        let nearest = self
-            .known
-            .iter()
-            .min_by_key(|known| distance(unknown, known));
+        let nearest = known.iter().min_by_key(|known| distance(unknown, known));
         let hint = nearest
             .map(|nearest| format!("; the nearest known key is \"{nearest}\""))
             .unwrap_or_default();
-        let known = self.known.iter().copied().collect::<Vec<_>>().join(", ");
+        let known = known.join(", ");
         Err(Mistake(format!(
             "{}key \"{unknown}\" is not known{hint} (known are: {known})",
             self.place
