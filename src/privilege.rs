@@ -78,6 +78,11 @@ fn keep(wanted: &HashSet<Capability>) -> Result<(), Failure> {
         .map_err(Failure::environment("capabilities cannot be given up"))
 }
 
+/// How many descriptors a child may open.
+pub fn descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(now, _)| now)
+}
+
 /// Descriptors for connections, and memory that may be locked. Best effort: a container may hold the limits down, and
 /// what then does not suffice says so where it is used.
 fn raise_limits() {

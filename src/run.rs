@@ -23,6 +23,14 @@ pub fn run(file: &Path) -> Result<(), Failure> {
             format_args!("listening on {}", listening.listener.address),
         );
     }
+    // Beside connections: sockets, files of the source, the runtime's own.
+    let (descriptors, connections) = (privilege::descriptors(), config.listen.connections);
+    if descriptors < u64::from(connections) + 64 {
+        let text = format!(
+            "[listen] connections = {connections} is more than {descriptors} descriptors allow (RLIMIT_NOFILE)"
+        );
+        log.own(Priority::WARNING, text);
+    }
     if !privilege::separated() {
         log.own(
             Priority::WARNING,

@@ -6,13 +6,13 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ocsp_child::log;
 use ocsp_frontend_settings::{ListenerKind, Settings};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::answer::Responder;
+use crate::seldom::Seldom;
 use crate::{http, raw};
 
 /// After an accept that failed: descriptors may be short.
@@ -32,6 +32,7 @@ pub struct Serving {
     places: Arc<Semaphore>,
     most: u32,
     addresses: Addresses,
+    troubles: Seldom<()>,
 }
 
 impl Serving {
@@ -56,6 +57,7 @@ impl Serving {
                 most: limits.connections_per_address,
                 open: Mutex::default(),
             },
+            troubles: Seldom::default(),
         }
     }
 
@@ -192,7 +194,9 @@ impl Listening {
                     std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::WouldBlock
                 )
             {
-                log::warning(format_args!("a connection cannot be accepted: {error}"));
+                serving
+                    .troubles
+                    .warn((), || format!("a connection cannot be accepted: {error}"));
                 sleep(PAUSE).await;
             }
         }
