@@ -25,7 +25,10 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 /// The supervisor's state.
 pub struct Supervisor<'a> {
     file: &'a Path,
+    /// What the next generation is started with.
     config: Config,
+    /// What the last generation that came to serve was started with.
+    proven: Config,
     listening: Vec<Listening>,
     log: Log,
     generations: Vec<(Phase, Generation)>,
@@ -54,6 +57,7 @@ impl<'a> Supervisor<'a> {
         let now = Instant::now();
         Self {
             file,
+            proven: config.clone(),
             config,
             listening,
             log,
@@ -240,9 +244,6 @@ impl<'a> Supervisor<'a> {
             }
         }
         self.log.own(Priority::NOTICE, "reloading");
-        if config.log != self.config.log {
-            self.log = Log::new(config.log);
-        }
         self.config = config;
         // One that is still starting has the settings of yesterday.
         for (phase, generation) in &mut self.generations {
@@ -372,6 +373,10 @@ impl<'a> Supervisor<'a> {
     /// A generation is ready: the others finish what they have in hand.
     fn now_serves(&mut self, number: u64) {
         self.served = true;
+        if self.config.log != self.proven.log {
+            self.log = Log::new(self.config.log);
+        }
+        self.proven = self.config.clone();
         let drain = self.config.listen.drain;
         for (phase, generation) in &mut self.generations {
             if generation.number == number {
@@ -393,6 +398,14 @@ impl<'a> Supervisor<'a> {
 
     /// A generation died before it served: it is given up, and tried again unless another one serves undiminished.
     fn did_not_start(&mut self, number: u64) {
+        if self.served && self.config != self.proven {
+            // What does not come to serve must not be what a later recovery starts with.
+            self.log.own(
+                Priority::ERROR,
+                "not reloaded: the configuration before stays in use",
+            );
+            self.config = self.proven.clone();
+        }
         for (phase, generation) in &mut self.generations {
             if generation.number == number {
                 generation.kill();

@@ -192,9 +192,10 @@ impl Reader {
         default: Duration,
     ) -> Result<Duration, Mistake> {
         let expected = format!(
-            "a duration from {} to {}, such as \"10s\" or \"3d\"",
+            "a duration from {} to {}, such as \"{}\"",
             in_words(least),
-            in_words(most)
+            in_words(most),
+            in_words(default)
         );
         match self.text(key, &expected)? {
             None => Ok(default),

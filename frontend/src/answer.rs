@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use ocsp_frontend_settings::NoRecord;
@@ -132,6 +132,9 @@ impl Responder {
         let Hash::Known(hash) = id.hash else {
             return Answer::Error(OcspError::Unauthorized);
         };
+        if !is_issuable(&id.serial) {
+            return Answer::Error(OcspError::Unauthorized);
+        }
         let key = Key {
             issuer: asked.place,
             hash,
@@ -158,6 +161,7 @@ impl Responder {
             return answer;
         }
         let entry = self.cache.find(key).filter(|entry| entry.holds(now()));
+        let looked_up = Instant::now();
         let record = match asked.source.look_up(&key.serial).await {
             Ok(Some(record)) => record,
             Ok(None) => {
@@ -173,7 +177,7 @@ impl Responder {
                 entry.confirm();
                 self.shared(key, &entry)
             }
-            None => match self.sign_and_keep(asked, key, record).await {
+            None => match self.sign_and_keep(asked, key, record, looked_up).await {
                 Ok(reply) => Answer::Shared(reply),
                 Err(error) => Answer::Error(error),
             },
@@ -194,7 +198,7 @@ impl Responder {
                         source,
                     };
                     if responder
-                        .sign_and_keep(asked, &key, entry.record.clone())
+                        .sign_and_keep(asked, &key, entry.record.clone(), entry.confirmed())
                         .await
                         .is_err()
                     {
@@ -228,8 +232,7 @@ impl Responder {
         item.status = match asked.issuer.unknown {
             NoRecord::Unauthorized => return Answer::Error(OcspError::Unauthorized),
             NoRecord::Unknown => Status::Unknown,
-            NoRecord::Revoked if is_issuable(&item.serial) => Status::NeverIssued,
-            NoRecord::Revoked => Status::Unknown,
+            NoRecord::Revoked => Status::NeverIssued,
         };
         match self.say(asked, None, vec![Item::Ours(item)]).await {
             Ok(reply) => Answer::Unsettled(reply),
@@ -237,16 +240,18 @@ impl Responder {
         }
     }
 
+    /// Has an answer signed and keeps it; what the source said is as old as `confirmed`, however young the signature.
     async fn sign_and_keep(
         &self,
         asked: Asked<'_>,
         key: &Key,
         record: Record,
+        confirmed: Instant,
     ) -> Result<Reply, OcspError> {
         let item = ours(key, record.status(), self.evidence(&record)?);
         let reply = self.say(asked, None, vec![Item::Ours(item)]).await?;
-        self.cache
-            .keep(key.clone(), Arc::new(Entry::new(reply.clone(), record)));
+        let entry = Entry::new(reply.clone(), record, confirmed);
+        self.cache.keep(key.clone(), Arc::new(entry));
         Ok(reply)
     }
 
@@ -263,6 +268,9 @@ impl Responder {
         for id in &question.items {
             let item = match (&id.hash, self.issuers.find(id)) {
                 (Hash::Known(hash), Some((place, _))) if place == asked.place => {
+                    if !is_issuable(&id.serial) {
+                        return Answer::Error(OcspError::Unauthorized);
+                    }
                     let key = Key {
                         issuer: place,
                         hash: *hash,
@@ -278,10 +286,7 @@ impl Responder {
                                 Err(error) => return Answer::Error(error),
                             }
                         }
-                        Ok(None)
-                            if asked.issuer.unknown == NoRecord::Revoked
-                                && is_issuable(&key.serial) =>
-                        {
+                        Ok(None) if asked.issuer.unknown == NoRecord::Revoked => {
                             Item::Ours(ours(&key, Status::NeverIssued, Evidence::None))
                         }
                         Ok(None) => {
@@ -323,7 +328,11 @@ impl Responder {
                 .ask(asked.place, asked.issuer, nonce.clone(), &items)
                 .await
             {
-                Ok(signed) => return Ok(Reply::new(signed.der, signed.times)),
+                Ok(signed) if signed.times.contain(now()) => {
+                    return Ok(Reply::new(signed.der, signed.times));
+                }
+                // One of the two clocks was read before it was set.
+                Ok(_) => return Err(OcspError::TryLater),
                 Err(NotSigned::Unreachable) => return Err(OcspError::TryLater),
                 Err(NotSigned::Refused(Refusal::Withdrawn(withdrawn))) => {
                     let Some(Item::Ours(item)) = items.get_mut(usize::from(withdrawn.item)) else {
@@ -386,7 +395,8 @@ fn foreign(id: &CertId) -> Foreign {
     }
 }
 
-/// Whether a certificate could carry this serial: only of such a one can it be said that it was never issued.
+/// Whether a certificate could carry this serial (RFC 5280 section 4.1.2.2). Of others nobody has a record, and the signer
+/// says nothing.
 fn is_issuable(serial: &[u8]) -> bool {
     match serial {
         [] | [0] => false,

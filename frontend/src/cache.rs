@@ -46,8 +46,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An answer that was signed just now.
-    pub fn new(reply: Reply, record: Record) -> Self {
+    /// An answer to what the source said at `confirmed`.
+    pub fn new(reply: Reply, record: Record, confirmed: Instant) -> Self {
         let times = reply.times;
         let four_days = 4 * 86_400;
         let after = ((times.next_update - times.this_update) / 2).min(four_days);
@@ -58,19 +58,24 @@ impl Entry {
             refresh_at: times.this_update + after - early,
             reply,
             record,
-            confirmed: Mutex::new(Instant::now()),
+            confirmed: Mutex::new(confirmed),
             renewing: AtomicBool::new(false),
         }
     }
 
     /// Whether its times contain `now`.
     pub fn holds(&self, now: u64) -> bool {
-        (self.reply.times.this_update..self.reply.times.next_update).contains(&now)
+        self.reply.times.contain(now)
     }
 
-    /// How long ago the source confirmed the status.
+    /// When the source confirmed the status last.
+    pub fn confirmed(&self) -> Instant {
+        *held(&self.confirmed)
+    }
+
+    /// How long ago that was.
     pub fn age(&self) -> Duration {
-        held(&self.confirmed).elapsed()
+        self.confirmed().elapsed()
     }
 
     /// The source says the same again.

@@ -344,18 +344,18 @@ mod tests {
         }
         let der: Vec<u8> = [0x30, 5, 0xfb, 0xef, 0xbe, 0xff, 0xff].into();
         let full = BASE64.encode(&der);
-        assert_eq!(full, "MAX7776//w==");
+        assert_eq!(full, "MAX7777//w==");
         for spelling in [
-            "/MAX7776//w==",
-            "/MAX7776//w",
-            "/MAX7776//w=",
-            "/MAX7776%2f%2Fw%3d%3D",
+            "/MAX7777//w==",
+            "/MAX7777//w",
+            "/MAX7777//w=",
+            "/MAX7777%2f%2Fw%3d%3D",
         ] {
             assert_eq!(target(spelling), Ok(der.clone()), "{spelling}");
         }
         assert_eq!(target("/"), Err(NoRequest::NotOcsp));
         assert_eq!(target("/favicon.ico"), Err(NoRequest::NotOcsp));
-        assert_eq!(target("/MAT7//7"), Err(NoRequest::Malformed));
+        assert_eq!(target("/MAX7777//"), Err(NoRequest::Malformed));
         assert_eq!(target("/MAT7//77AAAA"), Err(NoRequest::Malformed));
         assert_eq!(
             target(&"/M".repeat(LONGEST_TARGET)),

@@ -2,7 +2,7 @@
 //! socket clients from before HTTP. Runs on the same port: the first octet tells.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,6 +20,7 @@ const IDLE: Duration = Duration::from_secs(5);
 /// is no request.
 pub async fn serve(mut stream: TcpStream, serving: Arc<Serving>) {
     let mut octets = Vec::with_capacity(1024);
+    let mut begun = Instant::now(); // the request that is coming
     loop {
         let length = match length(&octets) {
             Length::Known(length) if octets.len() >= length => {
@@ -27,6 +28,7 @@ pub async fn serve(mut stream: TcpStream, serving: Arc<Serving>) {
                 if !send(&mut stream, serving.responder.answer(&request).await).await {
                     return;
                 }
+                begun = Instant::now();
                 continue;
             }
             Length::Known(length) => length,
@@ -37,16 +39,24 @@ pub async fn serve(mut stream: TcpStream, serving: Arc<Serving>) {
             }
         };
         octets.reserve(length.saturating_sub(octets.len()).max(512));
+        // Octet by octet, a request has no more time than a body over HTTP.
+        let idle = octets.is_empty();
+        let patience = if idle {
+            IDLE
+        } else {
+            IDLE.min(serving.body_timeout.saturating_sub(begun.elapsed()))
+        };
         let read = tokio::select! {
-            read = timeout(IDLE, stream.read_buf(&mut octets)) => read,
-            () = serving.idle_connections_end(), if octets.is_empty() => return,
+            read = timeout(patience, stream.read_buf(&mut octets)) => read,
+            () = serving.idle_connections_end(), if idle => return,
         };
         match read {
-            Ok(Ok(0)) if octets.is_empty() => return,
+            Ok(Ok(0)) if idle => return,
             Ok(Ok(0)) => {
                 send(&mut stream, Answer::Error(OcspError::MalformedRequest)).await;
                 return;
             }
+            Ok(Ok(_)) if idle => begun = Instant::now(),
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return,
         }

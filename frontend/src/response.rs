@@ -49,6 +49,13 @@ pub struct Times {
     pub next_update: u64,
 }
 
+impl Times {
+    /// Whether the answer holds at `now`.
+    pub fn contain(&self, now: u64) -> bool {
+        (self.this_update..self.next_update).contains(&now)
+    }
+}
+
 /// Compares a signed answer with the question it was asked for. The error names what does not match.
 pub fn times(der: &[u8], asked: &SignRequest, issuer: &Issuer) -> Result<Times, &'static str> {
     let response = OcspResponse::from_der(der).map_err(|_| "form")?;

@@ -1,0 +1,254 @@
+//! The whole daemon on an `index.txt` that changes, breaks, lies and comes back.
+
+// A test file as a whole: clippy exempts only the functions marked #[test].
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod harness;
+
+use std::fs;
+
+use harness::*;
+
+/// A CA with `good.crt`.
+fn ca(folder: &Folder) -> Ca {
+    let ca = Ca::new(folder, "ca", Kind::P256, By::Delegate);
+    ca.issue("good");
+    ca
+}
+
+/// The status of a certificate as a client without nonce is told it.
+fn status(server: &Server, ca: &Ca, name: &str) -> String {
+    let response = server.post(&ca.request(&format!("-no_nonce -cert {name}.crt")));
+    match response.error() {
+        0 => {
+            let said = ca.reads(&response.body);
+            let status = said.split("Cert Status: ").nth(1).unwrap();
+            status.split_whitespace().next().unwrap().to_owned()
+        }
+        error => format!("error {error}"),
+    }
+}
+
+/// Waits until the status of a certificate is this.
+fn becomes(server: &Server, ca: &Ca, name: &str, expected: &str) {
+    until(&format!("{name}.crt is {expected}"), || {
+        (status(server, ca, name) == expected).then_some(())
+    });
+}
+
+#[test]
+fn a_revocation_is_served_as_soon_as_index_txt_has_it() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    let server = Server::new(&folder, &usual(&ca));
+    let with_nonce = || server.ask(&ca, "-cert good.crt");
+    assert_eq!(status(&server, &ca, "good"), "good");
+    assert!(with_nonce().contains("good.crt: good"));
+    ca.revoke("good", "keyCompromise");
+    becomes(&server, &ca, "good", "revoked");
+    assert!(with_nonce().contains("good.crt: revoked"));
+    assert!(with_nonce().contains("Reason: keyCompromise"));
+    // The processes are the same: nothing had to be started anew.
+    assert_eq!(server.generation().number, 1);
+}
+
+#[test]
+fn what_is_issued_while_it_runs_is_known_soon() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    let server = Server::new(&folder, &usual(&ca));
+    ca.sign_unlisted("new");
+    assert_eq!(status(&server, &ca, "new"), format!("error {UNAUTHORIZED}"));
+    ca.issue("new");
+    becomes(&server, &ca, "new", "good");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_leaves_the_last_good_one_in_use() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    ca.issue("other");
+    let file = ca.path("index.txt");
+    let good = ca.index();
+    let server = Server::new(&folder, &usual(&ca));
+    let half = &good[..good.len() - 10];
+    let broken = format!("{good}V\tsoon\t\t0F\tunknown\t/CN=broken\n");
+    let revoked = good.replace("V\t", "R\t");
+    for (text, said) in [
+        (Some(half), "its last line has no end: it is half written"),
+        (Some(&broken), "line 4: the expiry is \"soon\""),
+        (Some(&revoked), "line 1: revoked at \"\""),
+        (None, "No such file or directory"),
+    ] {
+        let mark = server.mark();
+        match text {
+            Some(text) => ca.set_index(text),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        let line = server.says_after(mark, said);
+        assert!(line.contains(&file), "{line}");
+        assert!(line.contains("the last good file stays in use"), "{line}");
+        assert!(
+            line.contains("ocsp-frontend[") && line.contains("error: "),
+            "{line}"
+        );
+        for name in ["good", "other"] {
+            assert_eq!(status(&server, &ca, name), "good", "{said}");
+            let said = server.ask(&ca, &format!("-cert {name}.crt"));
+            assert!(said.contains(&format!("{name}.crt: good")), "{said}");
+        }
+        // Mended and changed: the next good one is taken.
+        let mark = server.mark();
+        ca.set_index(&format!("# {}\n{good}", said.len()));
+        server.says_after(mark, "3 certificates");
+    }
+    assert_eq!(server.generation().number, 1);
+}
+
+#[test]
+fn an_index_that_is_broken_at_the_start_is_try_later_until_it_is_mended() {
+    for broken in [Some("V\thalf a li"), None] {
+        let folder = Folder::new();
+        let ca = ca(&folder);
+        let good = ca.index();
+        match broken {
+            Some(text) => ca.set_index(text),
+            None => fs::remove_file(ca.path("index.txt")).unwrap(),
+        }
+        let server = Server::new(&folder, &usual(&ca));
+        let line = server.says("tryLater is answered until it can be read");
+        assert!(line.contains(&ca.path("index.txt")), "{line}");
+        assert_eq!(status(&server, &ca, "good"), format!("error {TRY_LATER}"));
+        let said = server.ask(&ca, "-cert good.crt");
+        assert!(said.contains("Responder Error: trylater (3)"), "{said}");
+        ca.set_index(&good);
+        becomes(&server, &ca, "good", "good");
+        assert_eq!(server.generation().number, 1);
+    }
+}
+
+#[test]
+fn a_certificate_that_another_ca_signed_proves_nothing() {
+    let folder = Folder::new();
+    let (ours, theirs) = (
+        ca(&folder),
+        Ca::new(&folder, "theirs", Kind::P256, By::Itself),
+    );
+    theirs.issue_with_serial("forged", &ours.serial("good"));
+    fs::copy(theirs.path("forged.crt"), ours.listed("good")).unwrap();
+    let server = Server::new(&folder, &usual(&ours));
+    for nonce in ["", "-no_nonce "] {
+        let response = server.post(&ours.request(&format!("{nonce}-cert good.crt")));
+        assert_eq!(response.error(), INTERNAL_ERROR);
+    }
+    let line = server.says("security: ");
+    let signer = format!("ocsp-signer[{}]: security: ", server.generation().signer);
+    assert!(line.contains(&signer), "{line}");
+    assert!(line.to_lowercase().contains("issuer"), "{line}");
+    // The signer is none the worse for it.
+    ours.issue("next");
+    becomes(&server, &ours, "next", "good");
+}
+
+#[test]
+fn a_certificate_with_another_name_under_the_right_serial_proves_nothing() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    ca.issue("other");
+    fs::copy(ca.listed("other"), ca.listed("good")).unwrap();
+    let server = Server::new(&folder, &usual(&ca));
+    let response = server.post(&ca.request("-no_nonce -cert good.crt"));
+    assert_eq!(response.error(), INTERNAL_ERROR);
+    let line = server.says("security: ");
+    assert!(
+        line.contains("ocsp-signer[") && line.contains("serial"),
+        "{line}"
+    );
+    assert_eq!(status(&server, &ca, "other"), "good");
+}
+
+#[test]
+fn a_certificate_that_is_missing_is_an_internal_error_and_a_log_line() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    ca.issue("gone");
+    let listed = ca.listed("gone");
+    let octets = fs::read(&listed).unwrap();
+    fs::remove_file(&listed).unwrap();
+    let server = Server::new(&folder, &usual(&ca));
+    assert_eq!(
+        status(&server, &ca, "gone"),
+        format!("error {INTERNAL_ERROR}")
+    );
+    let line = server.says("a certificate cannot be read");
+    assert!(line.contains(listed.to_str().unwrap()), "{line}");
+    assert!(line.contains("ocsp-frontend["), "{line}");
+    assert_eq!(status(&server, &ca, "good"), "good");
+    // An error is not kept.
+    fs::write(&listed, octets).unwrap();
+    assert_eq!(status(&server, &ca, "gone"), "good");
+}
+
+#[test]
+fn a_source_without_certificates_is_believed_where_so_configured() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    fs::remove_file(ca.listed("good")).unwrap();
+    let source = ca.source("");
+    let source = source
+        .lines()
+        .filter(|line| !line.starts_with("certificates"));
+    let source: String = source.map(|line| format!("{line}\n")).collect();
+    let config = head("") + &source + &ca.issuer("good = \"status\"");
+    let server = Server::new(&folder, &config);
+    assert_eq!(status(&server, &ca, "good"), "good");
+}
+
+#[test]
+fn a_revocation_that_the_source_withdraws_stays_served_and_is_logged() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    ca.set_row("good", "R", "240102030405Z,keyCompromise");
+    let server = Server::new(&folder, &usual(&ca));
+    assert_eq!(status(&server, &ca, "good"), "revoked");
+    let mark = server.mark();
+    ca.set_row("good", "V", "");
+    server.says_after(mark, "2 certificates");
+    until("the source is asked again", || {
+        assert_eq!(status(&server, &ca, "good"), "revoked");
+        let withdrawn = "has withdrawn a revocation, revoked is served";
+        server.log().contains(withdrawn).then_some(())
+    });
+    let said = server.ask(&ca, "-cert good.crt");
+    for expected in [
+        "good.crt: revoked",
+        "Reason: keyCompromise",
+        "Jan  2 03:04:05 2024",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    let line = server.says("has withdrawn a revocation");
+    assert!(line.contains("security: "), "{line}");
+    assert!(
+        line.to_lowercase()
+            .contains(&ca.serial("good").to_lowercase()),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_hold_may_be_lifted() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    ca.set_row("good", "R", "240102030405Z,certificateHold");
+    let server = Server::new(&folder, &usual(&ca));
+    assert_eq!(status(&server, &ca, "good"), "revoked");
+    ca.set_row("good", "V", "");
+    becomes(&server, &ca, "good", "good");
+    assert!(!server.log().contains("withdrawn"));
+}
