@@ -83,6 +83,26 @@ struct Asked<'a> {
     source: &'a Source,
 }
 
+impl Asked<'_> {
+    /// What the source knows of a serial. Of one that no certificate can carry there is nothing to know.
+    async fn record(&self, serial: &[u8]) -> Result<Option<Record>, Unavailable> {
+        if is_issuable(serial) {
+            self.source.look_up(serial).await
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// What this issuer says of a serial without record; none is the error *unauthorized*.
+    fn without_record(&self, serial: &[u8]) -> Option<Status> {
+        match self.issuer.unknown {
+            NoRecord::Unauthorized => None,
+            NoRecord::Revoked if is_issuable(serial) => Some(Status::NeverIssued),
+            NoRecord::Unknown | NoRecord::Revoked => Some(Status::Unknown),
+        }
+    }
+}
+
 impl Responder {
     /// A responder with an empty cache of `memory` octets.
     pub fn new(
@@ -132,9 +152,6 @@ impl Responder {
         let Hash::Known(hash) = id.hash else {
             return Answer::Error(OcspError::Unauthorized);
         };
-        if !is_issuable(&id.serial) {
-            return Answer::Error(OcspError::Unauthorized);
-        }
         let key = Key {
             issuer: asked.place,
             hash,
@@ -162,13 +179,11 @@ impl Responder {
         }
         let entry = self.cache.find(key).filter(|entry| entry.holds(now()));
         let looked_up = Instant::now();
-        let record = match asked.source.look_up(&key.serial).await {
+        let record = match asked.record(&key.serial).await {
             Ok(Some(record)) => record,
             Ok(None) => {
                 self.cache.forget(key);
-                return self
-                    .no_record(asked, ours(key, Status::Unknown, Evidence::None))
-                    .await;
+                return self.no_record(asked, key).await;
             }
             Err(Unavailable) => return self.without_source(asked, key, entry.as_deref()),
         };
@@ -228,13 +243,12 @@ impl Responder {
     }
 
     /// No record of a single serial: by the issuer's policy. Nothing of this is kept.
-    async fn no_record(&self, asked: Asked<'_>, mut item: Ours) -> Answer {
-        item.status = match asked.issuer.unknown {
-            NoRecord::Unauthorized => return Answer::Error(OcspError::Unauthorized),
-            NoRecord::Unknown => Status::Unknown,
-            NoRecord::Revoked => Status::NeverIssued,
+    async fn no_record(&self, asked: Asked<'_>, key: &Key) -> Answer {
+        let Some(status) = asked.without_record(&key.serial) else {
+            return Answer::Error(OcspError::Unauthorized);
         };
-        match self.say(asked, None, vec![Item::Ours(item)]).await {
+        let item = Item::Ours(ours(key, status, Evidence::None));
+        match self.say(asked, None, vec![item]).await {
             Ok(reply) => Answer::Unsettled(reply),
             Err(error) => Answer::Error(error),
         }
@@ -268,16 +282,13 @@ impl Responder {
         for id in &question.items {
             let item = match (&id.hash, self.issuers.find(id)) {
                 (Hash::Known(hash), Some((place, _))) if place == asked.place => {
-                    if !is_issuable(&id.serial) {
-                        return Answer::Error(OcspError::Unauthorized);
-                    }
                     let key = Key {
                         issuer: place,
                         hash: *hash,
                         parameters: id.parameters,
                         serial: Box::from(&*id.serial),
                     };
-                    match asked.source.look_up(&key.serial).await {
+                    match asked.record(&key.serial).await {
                         Err(Unavailable) => return self.without_source(asked, &key, None),
                         Ok(Some(record)) => {
                             recorded = true;
@@ -286,12 +297,11 @@ impl Responder {
                                 Err(error) => return Answer::Error(error),
                             }
                         }
-                        Ok(None) if asked.issuer.unknown == NoRecord::Revoked => {
-                            Item::Ours(ours(&key, Status::NeverIssued, Evidence::None))
-                        }
                         Ok(None) => {
-                            unsettled = true;
-                            Item::Ours(ours(&key, Status::Unknown, Evidence::None))
+                            let status = asked.without_record(&key.serial);
+                            let status = status.unwrap_or(Status::Unknown);
+                            unsettled |= status == Status::Unknown;
+                            Item::Ours(ours(&key, status, Evidence::None))
                         }
                     }
                 }
@@ -395,8 +405,8 @@ fn foreign(id: &CertId) -> Foreign {
     }
 }
 
-/// Whether a certificate could carry this serial (RFC 5280 section 4.1.2.2). Of others nobody has a record, and the signer
-/// says nothing.
+/// Whether a certificate could carry this serial (RFC 5280 section 4.1.2.2): only of such a one can there be a record, and
+/// only of such a one can it be said that it was never issued.
 fn is_issuable(serial: &[u8]) -> bool {
     match serial {
         [] | [0] => false,

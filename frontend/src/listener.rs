@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ocsp_frontend_settings::{ListenerKind, Settings};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -43,6 +44,9 @@ impl Serving {
         retired: watch::Receiver<Option<Instant>>,
     ) -> Self {
         let limits = &settings.limits;
+        // A listener holds a place while it waits for a connection to put there.
+        let waiting = u32::try_from(settings.listeners.len().saturating_sub(1)).unwrap_or(0);
+        let most = limits.connections.saturating_add(waiting);
         Self {
             responder,
             max_age: settings.max_age,
@@ -50,9 +54,9 @@ impl Serving {
             body_timeout: Duration::from_millis(limits.body_ms),
             retired,
             places: Arc::new(Semaphore::new(
-                usize::try_from(limits.connections).unwrap_or(Semaphore::MAX_PERMITS),
+                usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS),
             )),
-            most: limits.connections,
+            most,
             addresses: Addresses {
                 most: limits.connections_per_address,
                 open: Mutex::default(),
@@ -206,6 +210,9 @@ impl Listening {
 /// The first octet tells: a SEQUENCE, or HTTP.
 async fn tcp(stream: TcpStream, serving: Arc<Serving>, _counted: (OwnedSemaphorePermit, Counted)) {
     let _ = stream.set_nodelay(true);
+    // A client that asks and never takes its answers keeps its place no longer than one that does not ask.
+    let patience = u32::try_from(serving.body_timeout.as_millis()).unwrap_or(u32::MAX);
+    let _ = set_tcp_user_timeout(&stream, patience);
     let mut first = [0];
     let peeked = tokio::select! {
         peeked = timeout(serving.header_timeout, stream.peek(&mut first)) => peeked,

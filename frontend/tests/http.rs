@@ -860,19 +860,23 @@ fn serials_that_no_certificate_has_are_without_record() {
 }
 
 #[test]
-fn a_serial_that_no_certificate_has_is_nothing_the_signer_is_asked_about() {
+fn a_serial_that_no_certificate_has_is_unknown_where_the_issuer_answers_at_all() {
     for unknown in [NoRecord::Unknown, NoRecord::Revoked] {
         let mut stage = Stage::new();
         stage.settings.issuers[0].unknown = unknown;
-        // As the signer does it: such a serial is refused, and a refusal is a security event.
-        let frontend = stage.start(|asked| refused(asked.id, Refusal::Serial));
+        let frontend = stage.honest();
         let mut client = frontend.client();
-        for serial in [&[0][..], &[0x80], &[0x7f; 21]] {
+        for (place, serial) in (0..).zip([&[0][..], &[0x80], &[0x7f; 21]]) {
             let ask = stage.authority.ask(serial);
-            assert_eq!(client.post(&ask.request()).body, UNAUTHORIZED);
-            assert_eq!(client.post(&ask.with_nonce(&[1; 16])).body, UNAUTHORIZED);
+            for der in [ask.request(), ask.with_nonce(&[1; 16])] {
+                assert_eq!(told(&client.post(&der).body).status, CertStatus::unknown());
+            }
+            // Of such a serial the signer says nothing but unknown.
+            let Item::Ours(item) = frontend.asked(2 * place).items[0].clone() else {
+                panic!("asked about somebody else's certificate");
+            };
+            assert_eq!(item.status, Status::Unknown);
         }
-        assert_eq!(frontend.count(), 0, "{unknown:?}");
     }
 }
 
