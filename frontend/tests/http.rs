@@ -11,7 +11,8 @@
 
 mod harness;
 
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -944,6 +945,24 @@ fn above_the_bound_of_its_address_a_connection_is_closed_at_once() {
         client.try_response(true).is_some()
     });
     assert!(is_good(&second.post(&der).body));
+}
+
+#[test]
+fn a_client_that_never_takes_its_answers_loses_its_place() {
+    let mut stage = Stage::new();
+    stage.settings.limits.connections = 1;
+    stage.settings.limits.body_ms = 1000;
+    let frontend = stage.honest();
+    let der = stage.authority.ask(GOOD).request();
+    // Asks until neither direction takes an octet any more, and stays.
+    let mut greedy = TcpStream::connect(frontend.address()).unwrap();
+    greedy
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    let asked = post(&der).repeat(1000);
+    while greedy.write_all(&asked).is_ok() {}
+    assert!(is_good(&frontend.post(&der)));
+    drop(greedy);
 }
 
 // ---- the end of a generation --------------------------------------------------------------------------------------
