@@ -151,7 +151,7 @@ fn a_certificate_that_cannot_be_read_is_an_internal_error_until_it_can() {
     // Revoked needs no proof.
     let revoked = stage.authority.ask(REVOKED).request();
     assert!(is_revoked(&frontend.post(&revoked)));
-    stage.folder.file("newcerts/10.pem", &stage.authority.pem());
+    stage.folder.file("newcerts/10.pem", stage.authority.pem());
     assert!(is_good(&frontend.post(&der)));
     let evidence = |place: usize| match frontend.asked(place).items[0].clone() {
         Item::Ours(ours) => ours.evidence,
@@ -204,7 +204,7 @@ fn two_issuers_with_the_same_serial_have_their_own_answers() {
     let second = Authority::new("second");
     let mut issuer = stage.settings.issuers[0].clone();
     issuer.name = "second".to_owned();
-    issuer.certificate = stage.folder.file("second.crt", &second.pem());
+    issuer.certificate = stage.folder.file("second.crt", second.pem());
     issuer.source = 1;
     let index = stage.folder.file(
         "second.txt",

@@ -7,12 +7,14 @@
 
 mod ca;
 mod client;
+mod folder;
 mod process;
 mod scene;
 mod server;
 
 pub use ca::*;
 pub use client::*;
+pub use folder::{Folder, set_mode};
 pub use process::*;
 pub use scene::*;
 pub use server::*;
@@ -131,43 +133,6 @@ pub fn launcher() -> &'static Path {
         );
         folder.join("ocsp-server")
     })
-}
-
-/// A temporary folder that every user can enter.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("ocsp-server-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        set_mode(&path, 0o755);
-        Self(path)
-    }
-
-    pub fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    /// A file that everybody may read.
-    pub fn file(&self, name: &str, octets: impl AsRef<[u8]>) -> String {
-        let path = self.path(name);
-        std::fs::write(&path, octets).unwrap();
-        set_mode(&path, 0o644);
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // of a failed test at worst
-    }
-}
-
-pub fn set_mode(path: impl AsRef<Path>, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Runs a command to its end: whether it succeeded, and all that it said. Files it makes can be read by everybody.

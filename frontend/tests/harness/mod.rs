@@ -5,17 +5,23 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+#[path = "../../../tests/harness/alone.rs"]
+mod alone;
+#[path = "../../../tests/harness/folder.rs"]
+mod folder;
+
+use alone::{close_what_was_inherited, executable, identity_of};
+#[allow(unused_imports)] // each test file uses a part
+pub use folder::{Folder, set_mode};
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Once, Weak};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,9 +29,7 @@ use der::asn1::{BitString, GeneralizedTime, Null, ObjectIdentifier, OctetString}
 use der::oid::db::rfc5912::ECDSA_WITH_SHA_256;
 use der::oid::db::rfc6960::{ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE};
 use der::{Any, Decode, Encode};
-use nix::fcntl::OFlag;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use nix::unistd::{getegid, geteuid};
 use ocsp_frontend_settings as settings;
 use ocsp_frontend_settings::{Limits, ListenerKind, NoRecord, Settings, SourceKind};
 use ocsp_wire::*;
@@ -58,11 +62,7 @@ pub const VIOLATION: i32 = 11;
 
 /// User and group of the frontend.
 pub fn identity() -> (u32, u32) {
-    if geteuid().is_root() {
-        (STRANGER, STRANGER)
-    } else {
-        (geteuid().as_raw(), getegid().as_raw())
-    }
+    identity_of(STRANGER)
 }
 
 /// Seconds since 1970.
@@ -89,85 +89,6 @@ pub fn hex(octets: &[u8]) -> String {
         write!(hex, "{octet:02X}").unwrap();
         hex
     })
-}
-
-/// A temporary folder that the frontend's user can enter.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("ocsp-frontend-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        set_mode(&path, 0o755);
-        Self(path)
-    }
-
-    pub fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    /// A file that everybody may read; in the place of an older one it comes at once.
-    pub fn file(&self, name: &str, octets: &[u8]) -> String {
-        let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
-        std::fs::write(&new, octets).unwrap();
-        set_mode(&new, 0o644);
-        std::fs::rename(&new, &path).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // of a failed test at worst
-    }
-}
-
-pub fn set_mode(path: impl AsRef<Path>, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// The frontend's executable, where any user can execute it: the checkout may lie below a folder of mode 0700. One copy
-/// for all frontends that run at a time.
-fn executable() -> Arc<Folder> {
-    static COPY: Mutex<Weak<Folder>> = Mutex::new(Weak::new());
-    let mut copy = COPY.lock().unwrap();
-    if let Some(folder) = copy.upgrade() {
-        return folder;
-    }
-    let folder = Arc::new(Folder::new());
-    // By another process: a descriptor of ours that writes to it could be inherited by a child that another test is
-    // starting, and then the copy could not be executed (ETXTBSY).
-    let copied = Command::new("cp")
-        .arg(env!("CARGO_BIN_EXE_ocsp-frontend"))
-        .arg(folder.path("ocsp-frontend"))
-        .status();
-    assert!(copied.unwrap().success());
-    set_mode(folder.path("ocsp-frontend"), 0o755);
-    *copy = Arc::downgrade(&folder);
-    folder
-}
-
-/// Whoever started the test may have left descriptors open (make and CI runners do), which every frontend would inherit
-/// and refuse. Our own are all closed on exec.
-fn close_what_was_inherited() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        for entry in std::fs::read_dir("/proc/self/fdinfo").unwrap() {
-            let entry = entry.unwrap();
-            let number: RawFd = entry.file_name().to_str().unwrap().parse().unwrap();
-            // Gone meanwhile: another thread's.
-            let about = std::fs::read_to_string(entry.path()).unwrap_or_default();
-            let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
-            let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
-            let kept = flags.is_none_or(|flags| flags & OFlag::O_CLOEXEC.bits() != 0);
-            if number > 2 && !kept {
-                nix::unistd::close(number).unwrap();
-            }
-        }
-    });
 }
 
 // ---- requests -----------------------------------------------------------------------------------------------------
@@ -808,7 +729,7 @@ impl Stage {
     pub fn new() -> Self {
         let folder = Folder::new();
         let authority = Arc::new(Authority::new("authority"));
-        let certificate = folder.file("ca.crt", &authority.pem());
+        let certificate = folder.file("ca.crt", authority.pem());
         let (uid, gid) = identity();
         let settings = Settings {
             check: false,
@@ -924,7 +845,7 @@ impl Frontend {
 
     /// Starts a frontend and tells it nothing. Its listening sockets are made.
     pub fn untold(settings: &Settings) -> Self {
-        let executable = executable();
+        let executable = executable(env!("CARGO_BIN_EXE_ocsp-frontend"));
         close_what_was_inherited();
         let (mut sockets, mut addresses) = (Vec::new(), Vec::new());
         for listener in &settings.listeners {

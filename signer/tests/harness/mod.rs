@@ -4,22 +4,26 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+#[path = "../../../tests/harness/alone.rs"]
+mod alone;
+#[path = "../../../tests/harness/folder.rs"]
+mod folder;
+
+use alone::{close_what_was_inherited, executable, identity_of};
+pub use folder::{Folder, set_mode};
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, Once, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nix::fcntl::OFlag;
-use nix::unistd::{getegid, geteuid};
 use ocsp_wire::*;
 use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::BigNum;
@@ -37,11 +41,7 @@ const STRANGER: u32 = 61_802;
 
 /// User and group of the signer.
 pub fn identity() -> (u32, u32) {
-    if geteuid().is_root() {
-        (STRANGER, STRANGER)
-    } else {
-        (geteuid().as_raw(), getegid().as_raw())
-    }
+    identity_of(STRANGER)
 }
 
 /// Seconds since 1970.
@@ -63,32 +63,7 @@ pub fn skipped(why: &str) {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
-/// A temporary folder that the signer's user can enter.
-pub struct Folder(PathBuf);
-
 impl Folder {
-    pub fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("ocsp-signer-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        set_mode(&path, 0o755);
-        Self(path)
-    }
-
-    pub fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    /// A file that everybody may read.
-    pub fn file(&self, name: &str, octets: &[u8]) -> String {
-        let path = self.path(name);
-        std::fs::write(&path, octets).unwrap();
-        set_mode(&path, 0o644);
-        path
-    }
-
     /// A file that only the signer may read.
     pub fn secret(&self, name: &str, octets: &[u8]) -> String {
         let path = self.file(name, octets);
@@ -99,63 +74,12 @@ impl Folder {
     }
 
     pub fn certificate(&self, name: &str, certificate: &X509) -> String {
-        self.file(name, &certificate.to_pem().unwrap())
+        self.file(name, certificate.to_pem().unwrap())
     }
 
     pub fn key(&self, name: &str, key: &PKey<Private>) -> String {
         self.secret(name, &key.private_key_to_pem_pkcs8().unwrap())
     }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // of a failed test at worst
-    }
-}
-
-pub fn set_mode(path: impl AsRef<Path>, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// The signer's executable, where any user can execute it: the checkout may lie below a folder of mode 0700. One copy
-/// for all signers that run at a time.
-fn executable() -> Arc<Folder> {
-    static COPY: Mutex<Weak<Folder>> = Mutex::new(Weak::new());
-    let mut copy = COPY.lock().unwrap();
-    if let Some(folder) = copy.upgrade() {
-        return folder;
-    }
-    let folder = Arc::new(Folder::new());
-    // By another process: a descriptor of ours that writes to it could be inherited by a child that another test is
-    // starting, and then the copy could not be executed (ETXTBSY).
-    let copied = Command::new("cp")
-        .arg(env!("CARGO_BIN_EXE_ocsp-signer"))
-        .arg(folder.path("ocsp-signer"))
-        .status();
-    assert!(copied.unwrap().success());
-    set_mode(folder.path("ocsp-signer"), 0o755);
-    *copy = Arc::downgrade(&folder);
-    folder
-}
-
-/// Whoever started the test may have left descriptors open (make and CI runners do), which every signer would inherit
-/// and refuse. Our own are all closed on exec.
-fn close_what_was_inherited() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        for entry in std::fs::read_dir("/proc/self/fdinfo").unwrap() {
-            let entry = entry.unwrap();
-            let number: RawFd = entry.file_name().to_str().unwrap().parse().unwrap();
-            // Gone meanwhile: another thread's.
-            let about = std::fs::read_to_string(entry.path()).unwrap_or_default();
-            let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
-            let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
-            let kept = flags.is_none_or(|flags| flags & OFlag::O_CLOEXEC.bits() != 0);
-            if number > 2 && !kept {
-                nix::unistd::close(number).unwrap();
-            }
-        }
-    });
 }
 
 // ---- certificates -------------------------------------------------------------------------------------------------
@@ -425,7 +349,7 @@ impl Signer {
 
     /// Starts a signer and tells it nothing.
     pub fn silent(stray: Option<&str>) -> Self {
-        let executable = executable();
+        let executable = executable(env!("CARGO_BIN_EXE_ocsp-signer"));
         close_what_was_inherited();
         let (control, its_control) = UnixStream::pair().unwrap();
         let (boundary, its_boundary) = UnixStream::pair().unwrap();
