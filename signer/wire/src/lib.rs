@@ -3,7 +3,7 @@
 //! decoded whole, and one octet too many or too few is a [`Fault`] that ends the process which saw it.
 //!
 //! - [`message`]: the message types, their limits, and their octets (the one file that names bincode);
-//! - [`frame`]: a length, then a message: cutting a stream of octets into messages;
+//! - [`mod@frame`]: a length, then a message: cutting a stream of octets into messages;
 //! - [`channel`]: a blocking end of a channel, typed by direction.
 //!
 //! `PROTOCOL.md` beside this crate is the specification; `tests/golden/` holds the octets of every message.

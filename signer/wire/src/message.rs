@@ -407,7 +407,7 @@ impl Message for FromSigner {
     }
 }
 
-/// Why the signer does not sign. [`Refusal::name`] is how logs call it.
+/// Why the signer does not sign. [`Refusal::sentence`] is how logs put it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Refusal {
     /// The issuer index names none of the signer's issuers.
