@@ -33,22 +33,18 @@ pub fn cut(certificate: &[u8]) -> Option<Cut<'_>> {
         return None;
     }
 
+    // Field by field, each of its own kind: an issuer's key signs CRLs, too, which begin much alike.
     let mut fields = inside(tbs)?;
-    if fields.peek_tag().ok()?
-        == (Tag::ContextSpecific {
-            constructed: true,
-            number: TagNumber::N0,
-        })
-    {
-        fields.tlv_bytes().ok()?; // version
+    if fields.peek_tag().ok()? == VERSION {
+        fields.tlv_bytes().ok()?;
     }
     let serial = content(fields.tlv_bytes().ok()?, Tag::Integer)?;
-    let inner_algorithm = fields.tlv_bytes().ok()?;
-    let issuer = fields.tlv_bytes().ok()?;
-    fields.tlv_bytes().ok()?; // validity
-    let subject = fields.tlv_bytes().ok()?;
-    let key = fields.tlv_bytes().ok()?;
-    if inner_algorithm != algorithm {
+    let inner_algorithm = sequence(&mut fields)?;
+    let issuer = sequence(&mut fields)?;
+    let validity = sequence(&mut fields)?;
+    let subject = sequence(&mut fields)?;
+    let key = sequence(&mut fields)?;
+    if inner_algorithm != algorithm || !is_validity(validity) || !is_key(key) {
         return None;
     }
     Some(Cut {
@@ -60,6 +56,39 @@ pub fn cut(certificate: &[u8]) -> Option<Cut<'_>> {
         subject,
         key,
     })
+}
+
+const VERSION: Tag = Tag::ContextSpecific {
+    constructed: true,
+    number: TagNumber::N0,
+};
+
+/// The next value, which is a SEQUENCE.
+fn sequence<'a>(fields: &mut SliceReader<'a>) -> Option<&'a [u8]> {
+    let value = fields.tlv_bytes().ok()?;
+    content(value, Tag::Sequence).map(|_| value)
+}
+
+/// Two times.
+fn is_validity(validity: &[u8]) -> bool {
+    let is_time = |tag| matches!(tag, Tag::UtcTime | Tag::GeneralizedTime);
+    tags(validity).is_some_and(|tags| tags.len() == 2 && tags.into_iter().all(is_time))
+}
+
+/// An algorithm and a BIT STRING.
+fn is_key(key: &[u8]) -> bool {
+    tags(key).is_some_and(|tags| tags == [Tag::Sequence, Tag::BitString])
+}
+
+/// The kinds of the values within a SEQUENCE.
+fn tags(sequence: &[u8]) -> Option<Vec<Tag>> {
+    let mut values = inside(sequence)?;
+    let mut tags = Vec::new();
+    while !values.is_finished() {
+        tags.push(values.peek_tag().ok()?);
+        values.tlv_bytes().ok()?;
+    }
+    Some(tags)
 }
 
 /// A reader over the content of a SEQUENCE.

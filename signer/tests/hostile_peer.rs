@@ -498,6 +498,55 @@ fn key_hash(authority: &Authority) -> [u8; 20] {
     openssl::sha::sha1(key.subject_public_key.raw_bytes())
 }
 
+/// What else an issuer's key signs begins like a certificate: a CRL of version 2 is INTEGER 1, algorithm, issuer, times.
+#[test]
+fn what_an_issuer_signed_that_is_no_certificate_proves_nothing() {
+    let (folder, authority) = (Folder::new(), Authority::new("List CA"));
+    let mut signer = Signer::serving(settings(&folder, &authority));
+    let algorithm = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    let subject = authority.certificate.subject_name().to_der().unwrap();
+    let time = tlv(0x17, &[b"260101000000Z"]);
+    let entry = tlv(0x30, &[&tlv(2, &[&[5]]), &time]);
+    let revoked = tlv(0x30, &[&entry]);
+    let mut signed = |tbs: Vec<u8>| {
+        let mut by =
+            openssl::sign::Signer::new(openssl::hash::MessageDigest::sha256(), &authority.key)
+                .unwrap();
+        let signature = tlv(3, &[&[0], &by.sign_oneshot_to_vec(&tbs).unwrap()]);
+        let list = tlv(0x30, &[&tbs, &algorithm, &signature]);
+        signer.refuses(question(vec![good(&[1], &list)]))
+    };
+    let list = [&[2, 1, 1][..], &algorithm, &subject, &time, &time, &revoked].concat();
+    assert_eq!(signed(tlv(0x30, &[&list])), Refusal::EvidenceUnreadable);
+    // The same without its version would be a list of version 1; with a name where the times are, nothing known.
+    let list = [
+        &[2, 1, 1][..],
+        &algorithm,
+        &subject,
+        &subject,
+        &subject,
+        &revoked,
+    ]
+    .concat();
+    assert_eq!(signed(tlv(0x30, &[&list])), Refusal::EvidenceUnreadable);
+}
+
+/// One DER value of less than 128 octets, or of less than 64 KiB.
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let header = if content.len() < 128 {
+        vec![tag, length[1]]
+    } else {
+        vec![tag, 0x82, length[0], length[1]]
+    };
+    let header = match header[..] {
+        [tag, 0x82, 0, low] => vec![tag, 0x81, low],
+        _ => header,
+    };
+    [header, content].concat()
+}
+
 #[test]
 fn revoked_stays_revoked_unless_it_was_a_hold() {
     let (folder, authority) = (Folder::new(), Authority::new("Firm CA"));
