@@ -150,10 +150,10 @@ impl Signer {
             .as_mut()
             .ok_or(NotSigned::Unreachable)?
             .insert(id, (replies, place));
-        // Only after it is pending may the answer come. There is room: the channel holds as many as there are places.
+        // Only after it is pending may the answer come. There is room: the channel holds as many as there are places. And no
+        // waiting: whoever is given up between the two would leave a place taken for good.
         self.frames
-            .send(octets)
-            .await
+            .try_send(octets)
             .map_err(|_| NotSigned::Unreachable)?;
         reply.await.map_err(|_| NotSigned::Unreachable)
     }
