@@ -304,7 +304,8 @@ fn two_issuers_are_kept_apart_down_to_one_serial() {
         }
     }
     // In one request, the first that is ours names the issuer; the other issuer's certificate is unknown in its name.
-    let both = "-cert same.crt -issuer ../two/ca.crt -cert ../two/same.crt";
+    // OpenSSL from 3.0.22 on takes no answer about several issuers from one of them; its signature is what is checked here.
+    let both = "-no_cert_checks -cert same.crt -issuer ../two/ca.crt -cert ../two/same.crt";
     let said = server.ask(&one, both);
     contains(
         &said,

@@ -50,11 +50,22 @@ impl Scene {
 
     /// Asks, has `openssl` verify the answer, and gives back what it said, and the answer's content.
     fn verified(&mut self, question: SignRequest) -> (String, BasicOcspResponse) {
+        // OpenSSL from 3.0.22 on takes no answer about several issuers from one of them: there, only the signature and who
+        // signed are checked.
+        let several = question
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Foreign(_)));
         let response = self.signer.signs(question);
         let file = self.folder.file("response.der", &response);
         let (authority, person) = (self.folder.path("ca.crt"), self.folder.path("person.der"));
         let (verified, said) = openssl(&[
             "ocsp",
+            if several {
+                "-no_cert_checks"
+            } else {
+                "-no_nonce"
+            },
             "-respin",
             &file,
             "-no_nonce",
@@ -263,6 +274,7 @@ fn several_certificates_are_answered_in_order_with_their_own_ids() {
         );
         let (verified, said) = openssl(&[
             "ocsp",
+            "-no_cert_checks",
             "-respin",
             &file,
             "-no_nonce",
