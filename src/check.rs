@@ -10,6 +10,7 @@ use ocsp_wire::Mode;
 use crate::exit::{Failure, Reason};
 use crate::generation::{Child, Event, Generation, ending};
 use crate::log::Log;
+use crate::output::line;
 use crate::{privilege, run};
 
 /// Checks the configuration and everything it names.
@@ -17,7 +18,10 @@ pub fn check(file: &Path) -> Result<(), Failure> {
     privilege::shed()?;
     let config = run::read(file)?;
     privilege::shed_binding()?;
-    println!("ok      {}: the configuration can be read", file.display());
+    line(format_args!(
+        "ok      {}: the configuration can be read",
+        file.display()
+    ));
     let mut log = Log::new(crate::config::LogTo::Stderr);
     let mut generation = Generation::start(1, &config, &[], Mode::Check)?;
     let until = Instant::now() + Duration::from_secs(60);
@@ -59,28 +63,28 @@ fn print(child: &mut Child, event: Event) -> bool {
         Event::Ready(notes) => {
             for note in notes {
                 match note.strip_prefix("warning: ") {
-                    Some(warning) => println!("WARNING {name}: {warning}"),
-                    None => println!("ok      {name}: {note}"),
+                    Some(warning) => line(format_args!("WARNING {name}: {warning}")),
+                    None => line(format_args!("ok      {name}: {note}")),
                 }
             }
-            println!("ok      {name}: locked in as {}", child.who());
+            line(format_args!("ok      {name}: locked in as {}", child.who()));
             child.dismiss();
             true
         }
         Event::Refused(reasons) => {
             for reason in reasons {
-                println!("FAILED  {name}: {reason}");
+                line(format_args!("FAILED  {name}: {reason}"));
             }
             false
         }
         Event::Violated(fault) => {
-            println!("FAILED  {name}: {fault}");
+            line(format_args!("FAILED  {name}: {fault}"));
             child.kill();
             false
         }
         Event::Ended(status) if status.success() => true,
         Event::Ended(status) => {
-            println!("FAILED  {name}: {}", ending(status));
+            line(format_args!("FAILED  {name}: {}", ending(status)));
             false
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{check, demo, run};
+use crate::{check, demo, output, run};
 
 /// An OCSP responder whose signing key lives in a process that the network cannot reach.
 ///
@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("ocsp-server: {failure}");
+            output::failure(&failure);
             failure.code()
         }
     }

@@ -15,6 +15,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, Uid, mkdtemp};
 
 use crate::exit::{Failure, Reason};
+use crate::output::line;
 use crate::privilege;
 
 /// Numbers that Debian gives to nobody.
@@ -33,18 +34,23 @@ pub fn demo(once: bool, listen: SocketAddr) -> Result<(), Failure> {
     let (frontend, signer) = if privilege::separated() {
         (FRONTEND, SIGNER)
     } else {
-        println!("Not root: the demo runs without user separation.");
+        line(format_args!(
+            "Not root: the demo runs without user separation."
+        ));
         (Uid::effective().as_raw(), Uid::effective().as_raw())
     };
     let folder = Folder::new()?;
-    println!("A throwaway CA in {}:", folder.0.display());
+    line(format_args!("A throwaway CA in {}:", folder.0.display()));
     let ca = Ca::make(&folder.0)?;
     let config = ca.configure(listen, frontend, signer)?;
-    println!(
+    line(format_args!(
         "  good.crt (index.txt: V), revoked.crt (index.txt: R), unknown.crt (signed, but not in index.txt)\n"
-    );
+    ));
 
-    println!("$ ocsp-server run --config {}", config.display());
+    line(format_args!(
+        "$ ocsp-server run --config {}",
+        config.display()
+    ));
     let mut server = Server::start(&config)?;
     let url = format!("http://{}/", server.address);
     processes(&server)?;
@@ -55,9 +61,9 @@ pub fn demo(once: bool, listen: SocketAddr) -> Result<(), Failure> {
         ("unknown", "unknown"),
     ] {
         let ask = ca.ask(certificate, &url);
-        println!("\n$ {}", ask.join(" "));
+        line(format_args!("\n$ {}", ask.join(" ")));
         let said = text(&run(&folder.0, &ask)?);
-        print!("{said}");
+        line(said.trim_end());
         answers.push(
             said.contains(&format!("{certificate}.crt: {expected}"))
                 && said.contains("Response verify OK"),
@@ -69,13 +75,15 @@ pub fn demo(once: bool, listen: SocketAddr) -> Result<(), Failure> {
             "an answer was not the one expected",
         ));
     }
-    println!("\nThree questions, three signed answers, as expected.");
+    line(format_args!(
+        "\nThree questions, three signed answers, as expected."
+    ));
     if once {
         return server.stop();
     }
-    println!(
+    line(format_args!(
         "Serving until interrupted (Ctrl-C); the commands above can be repeated in another terminal."
-    );
+    ));
     loop {
         match interrupts.wait() {
             Ok(Signal::SIGCHLD) if server.ended() => {
@@ -100,8 +108,8 @@ fn processes(server: &Server) -> Result<(), Failure> {
         &parent,
     ]
     .map(str::to_owned);
-    println!("\n$ {}", ask.join(" "));
-    print!("{}", text(&run(Path::new("/"), &ask)?));
+    line(format_args!("\n$ {}", ask.join(" ")));
+    line(text(&run(Path::new("/"), &ask)?).trim_end());
     Ok(())
 }
 
@@ -296,9 +304,9 @@ impl Server {
         let (lines, log) = mpsc::channel();
         if let Some(stderr) = process.stderr.take() {
             std::thread::spawn(move || {
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    println!("{line}");
-                    let _ = lines.send(line); // nobody listens any more once it serves
+                for logged in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    line(&logged);
+                    let _ = lines.send(logged); // nobody listens any more once it serves
                 }
             });
         }

@@ -130,6 +130,7 @@ pub struct Child {
     pub ready: bool,
     /// How it ended.
     pub ended: Option<ExitStatus>,
+    refused: bool,
     process: std::process::Child,
     control: Option<UnixStream>,
     outgoing: Vec<u8>,
@@ -181,6 +182,7 @@ impl Child {
             role,
             ready: false,
             ended: None,
+            refused: false,
             process,
             control: Some(control),
             outgoing: Vec::new(),
@@ -256,9 +258,10 @@ impl Child {
 
     /// Sends a ping. False when the last five, two seconds apart, are unanswered.
     pub fn ping(&mut self) -> bool {
-        if !self.ready || self.control.is_none() {
+        if !self.ready {
             return true;
         }
+        // One that has closed its control socket is about to leave, or will never answer.
         self.pings.sent += 1;
         let number = self.pings.sent;
         let sent = match self.role {
@@ -367,7 +370,9 @@ impl Child {
                         notes.iter().map(ToString::to_string).collect(),
                     ));
                 }
+                Report::Refused(_) if self.ready || self.refused => return Err(Fault::Order),
                 Report::Refused(reasons) => {
+                    self.refused = true;
                     events.push(Event::Refused(
                         reasons.iter().map(ToString::to_string).collect(),
                     ));
@@ -379,6 +384,16 @@ impl Child {
             }
         }
         Ok(())
+    }
+}
+
+/// No child is forgotten: whatever becomes of its generation, it is ended and reaped.
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            self.kill();
+            let _ = self.process.wait(); // it cannot outlive SIGKILL for long
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod exit;
 pub mod generation;
 pub mod listen;
 pub mod log;
+pub mod output;
 pub mod privilege;
 pub mod run;
 pub mod settings;

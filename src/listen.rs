@@ -3,13 +3,15 @@
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen,
-    setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, getsockopt,
+    listen, setsockopt, socket, sockopt,
 };
+use nix::sys::stat::{Mode, umask};
 use ocsp_frontend_settings::{Listener, ListenerKind};
 
 use crate::config::Address;
@@ -23,6 +25,21 @@ pub struct Listening {
     /// What the frontend is told of it.
     pub listener: Listener,
     socket: OwnedFd,
+}
+
+impl Listening {
+    /// Puts the socket back into the state it was made in, where somebody who shared it has changed that: a frontend that
+    /// is held by an attacker can stop it listening for all. True when there was something to mend.
+    pub fn mend(&self) -> std::io::Result<bool> {
+        let flags = OFlag::from_bits_truncate(fcntl(&self.socket, FcntlArg::F_GETFL)?);
+        let listens = getsockopt(&self.socket, sockopt::AcceptConn)?;
+        if listens && flags.contains(OFlag::O_NONBLOCK) {
+            return Ok(false);
+        }
+        fcntl(&self.socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        listen(&self.socket, Backlog::new(BACKLOG)?)?;
+        Ok(true)
+    }
 }
 
 impl AsFd for Listening {
@@ -88,9 +105,11 @@ fn unix(path: &str) -> std::io::Result<Listening> {
         std::fs::remove_file(path)?;
     }
     let socket = stream(AddressFamily::Unix)?;
-    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    // Who may connect is a matter of the folder.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    // Who may connect is a matter of the folder. Not by a chmod afterwards, which would follow what others put there.
+    let before = umask(Mode::from_bits_truncate(0o111));
+    let bound = bind(socket.as_raw_fd(), &UnixAddr::new(path)?);
+    umask(before);
+    bound?;
     listen(&socket, Backlog::new(BACKLOG)?)?;
     Ok(Listening {
         listener: Listener {
@@ -101,7 +120,7 @@ fn unix(path: &str) -> std::io::Result<Listening> {
     })
 }
 
-/// Non-blocking from the start: the flag is shared by all copies, and nobody clears it.
+/// Non-blocking from the start: the flag is shared by all copies.
 fn stream(family: AddressFamily) -> nix::Result<OwnedFd> {
     socket(
         family,
@@ -109,4 +128,34 @@ fn stream(family: AddressFamily) -> nix::Result<OwnedFd> {
         SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
         None,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_socket_that_somebody_stopped_listens_again() {
+        // A port by number, as it is configured: one that was chosen by the kernel would be given back meanwhile.
+        let free = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let address = Address::Tcp(free);
+        let listening = bind_all(&[address]).unwrap().remove(0);
+        let connect = || TcpStream::connect(&listening.listener.address);
+        assert!(!listening.mend().unwrap());
+        assert!(connect().is_ok());
+
+        let fd = listening.as_fd().as_raw_fd();
+        nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Both).unwrap();
+        assert!(connect().is_err());
+        assert!(listening.mend().unwrap());
+        assert!(connect().is_ok());
+
+        fcntl(&listening, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        assert!(listening.mend().unwrap());
+        assert!(!listening.mend().unwrap());
+    }
 }

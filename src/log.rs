@@ -158,9 +158,11 @@ fn connected() -> Option<Logger<LoggerBackend, Formatter3164>> {
         pid: std::process::id(),
     };
     let logger = syslog::unix(formatter).ok()?;
-    if let LoggerBackend::Unix(socket) = &logger.backend {
-        socket.set_nonblocking(true).ok()?;
-    }
+    // A stream would have to be waited for.
+    let LoggerBackend::Unix(socket) = &logger.backend else {
+        return None;
+    };
+    socket.set_nonblocking(true).ok()?;
     Some(logger)
 }
 
@@ -188,13 +190,19 @@ fn escaped(text: &str, longest: usize) -> String {
             safe.push('…');
             break;
         }
-        if c.is_control() {
+        if c.is_control() || misleads(c) {
             safe.extend(c.escape_default())
         } else {
             safe.push(c)
         }
     }
     safe
+}
+
+/// Characters that some readers take for the end of a line, and those that change the order or are not seen.
+fn misleads(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The lines of one child, as its pipe delivers them.
@@ -313,6 +321,7 @@ mod tests {
 
     #[test]
     fn no_control_character_reaches_the_log() {
+        assert_eq!(escaped("a\u{2028}b\u{202e}c", 100), "a\\u{2028}b\\u{202e}c");
         assert_eq!(escaped("a\u{1b}[2Jb\rc", 100), "a\\u{1b}[2Jb\\rc");
         assert_eq!(escaped(&"x".repeat(20), 10), format!("{}…", "x".repeat(10)));
     }

@@ -184,6 +184,19 @@ impl<'a> Supervisor<'a> {
     /// Starts a generation. One that cannot be started is tried again later, unless it is the first.
     fn start(&mut self) -> Result<(), Failure> {
         self.started += 1;
+        for listening in &self.listening {
+            let address = &listening.listener.address;
+            let text = match listening.mend() {
+                Ok(false) => continue,
+                Ok(true) => {
+                    format!("the socket of {address} had been changed by a frontend, and is mended")
+                }
+                Err(error) => format!(
+                    "the socket of {address} cannot be mended: {error}: restart the service"
+                ),
+            };
+            self.log.own(Priority::SECURITY, text);
+        }
         match Generation::start(self.started, &self.config, &self.listening, Mode::Serve) {
             Ok(generation) => {
                 let by = Instant::now() + READY_WITHIN;
@@ -192,6 +205,7 @@ impl<'a> Supervisor<'a> {
             }
             Err(failure) if self.served => {
                 self.log.own(Priority::ERROR, &failure);
+                self.fall_back();
                 self.start_if_needed();
                 Ok(())
             }
@@ -323,7 +337,7 @@ impl<'a> Supervisor<'a> {
                     self.log
                         .own(Priority::WARNING, format_args!("{who} says: {note}"));
                 }
-                if generation.ready() && matches!(phase, Phase::Starting(_)) {
+                if generation.ready() && generation.whole() && matches!(phase, Phase::Starting(_)) {
                     self.now_serves(number);
                 }
             }
@@ -396,16 +410,18 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// A generation died before it served: it is given up, and tried again unless another one serves undiminished.
-    fn did_not_start(&mut self, number: u64) {
+    /// What does not come to serve must not be what a later recovery starts with.
+    fn fall_back(&mut self) {
         if self.served && self.config != self.proven {
-            // What does not come to serve must not be what a later recovery starts with.
-            self.log.own(
-                Priority::ERROR,
-                "not reloaded: the configuration before stays in use",
-            );
+            let text = "not reloaded: the configuration before stays in use";
+            self.log.own(Priority::ERROR, text);
             self.config = self.proven.clone();
         }
+    }
+
+    /// A generation died before it served: it is given up, and tried again unless another one serves undiminished.
+    fn did_not_start(&mut self, number: u64) {
+        self.fall_back();
         for (phase, generation) in &mut self.generations {
             if generation.number == number {
                 generation.kill();

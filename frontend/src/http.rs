@@ -31,6 +31,8 @@ use crate::response::OcspError;
 
 /// Octets of a request target: a request of 100 certificates has some 12,000 in base64.
 const LONGEST_TARGET: usize = 32 << 10;
+/// Tails of a target that are looked at closely: more than a path before a request has by chance.
+const MOST_CANDIDATES: usize = 16;
 /// Octets of a whole header.
 const LARGEST_HEADER: usize = 48 << 10;
 /// Seconds after which a client that was sent away may come again.
@@ -174,6 +176,11 @@ fn target(path: &str) -> Result<Vec<u8>, NoRequest> {
     }
     let path = unescaped(path);
     let mut like_one = false;
+    let end = path
+        .iter()
+        .rposition(|octet| *octet != b'=')
+        .map_or(0, |last| last + 1);
+    let mut candidates = 0;
     for (place, _) in path.iter().enumerate().filter(|(_, octet)| **octet == b'/') {
         let tail = path.get(place + 1..).unwrap_or_default();
         // Base64 of 0x30 and a length begins so; what is cheap to see is seen before the whole is decoded.
@@ -187,10 +194,11 @@ fn target(path: &str) -> Result<Vec<u8>, NoRequest> {
             continue;
         };
         like_one = true;
-        let digits = tail
-            .iter()
-            .rposition(|octet| *octet != b'=')
-            .map_or(0, |last| last + 1);
+        candidates += 1;
+        if candidates > MOST_CANDIDATES {
+            break;
+        }
+        let digits = end.saturating_sub(place + 1);
         if digits != (expected * 4).div_ceil(3) || tail.len() - digits > 2 {
             continue;
         }

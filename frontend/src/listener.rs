@@ -1,7 +1,7 @@
 //! Connections: accepted within bounds, told apart by their first octet, and let go when the generation is retired.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -110,7 +110,7 @@ struct Counted {
 
 impl Counted {
     fn new(serving: &Arc<Serving>, address: SocketAddr) -> Option<Self> {
-        let address = address.ip().to_canonical();
+        let address = network_of(address.ip().to_canonical());
         let mut open = serving
             .addresses
             .open
@@ -125,6 +125,16 @@ impl Counted {
             serving: Arc::clone(serving),
             address,
         })
+    }
+}
+
+/// What one client can be told by: an IPv4 address, or the 64 bits of an IPv6 address that it was assigned.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
     }
 }
 

@@ -4,10 +4,10 @@
 use der::asn1::{ObjectIdentifier, OctetStringRef};
 use der::oid::db::rfc5912::{ID_SHA_1, ID_SHA_256, ID_SHA_384, ID_SHA_512};
 use der::oid::db::rfc6960::ID_PKIX_OCSP_NONCE;
-use der::{Any, Decode, Tag, Tagged};
+use der::{Any, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use ocsp_wire::{HashAlgorithm, Octets, Parameters};
 use x509_cert::ext::Extension;
-use x509_ocsp::OcspRequest;
+use x509_ocsp::Request;
 
 /// Certificates in one request.
 const MOST: usize = 100;
@@ -81,15 +81,17 @@ pub fn length(octets: &[u8]) -> Length {
 
 /// Reads a request that fills `der` from end to end.
 pub fn parse(der: &[u8]) -> Result<Question, Malformed> {
-    let request = OcspRequest::from_der(der)
-        .map_err(|_| Malformed)?
-        .tbs_request;
-    if request.request_list.is_empty() || request.request_list.len() > MOST {
+    let (list, extensions) = cut(der).ok_or(Malformed)?;
+    let list = Vec::<Request>::from_der(list).map_err(|_| Malformed)?;
+    if list.is_empty() || list.len() > MOST {
         return Err(Malformed);
     }
-    let nonce = nonce(request.request_extensions.as_deref().unwrap_or_default())?;
-    let items = request
-        .request_list
+    let extensions = match extensions {
+        None => Vec::new(),
+        Some(extensions) => Vec::<Extension>::from_der(extensions).map_err(|_| Malformed)?,
+    };
+    let nonce = nonce(&extensions)?;
+    let items = list
         .into_iter()
         .map(|request| {
             if request
@@ -104,6 +106,59 @@ pub fn parse(der: &[u8]) -> Result<Question, Malformed> {
         })
         .collect::<Result<_, _>>()?;
     Ok(Question { items, nonce })
+}
+
+/// The two parts of a request that we read, requestList and requestExtensions. requestorName and the signature are passed
+/// over as they stand: we do not ask who asks (RFC 9919 section 3.1.2), and to decode a name of thousands of parts takes a
+/// second.
+fn cut(der: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let mut outer = SliceReader::new(der).ok()?;
+    let mut request = inside(&mut outer, Tag::Sequence)?;
+    let mut fields = inside(&mut request, Tag::Sequence)?;
+    if !request.is_finished() {
+        inside(&mut request, context(TagNumber::N0))?; // optionalSignature
+    }
+    if fields.peek_tag().ok()? == context(TagNumber::N0) {
+        let version = inside(&mut fields, context(TagNumber::N0))?
+            .tlv_bytes()
+            .ok()?;
+        if version != [0x02, 0x01, 0x00] {
+            return None;
+        }
+    }
+    if fields.peek_tag().ok()? == context(TagNumber::N1) {
+        inside(&mut fields, context(TagNumber::N1))?; // requestorName
+    }
+    let list = fields.tlv_bytes().ok()?;
+    let extensions = if fields.is_finished() {
+        None
+    } else {
+        let mut explicit = inside(&mut fields, context(TagNumber::N2))?;
+        let extensions = explicit.tlv_bytes().ok()?;
+        explicit.is_finished().then_some(Some(extensions))?
+    };
+    let whole = outer.is_finished() && request.is_finished() && fields.is_finished();
+    whole.then_some((list, extensions))
+}
+
+const fn context(number: TagNumber) -> Tag {
+    Tag::ContextSpecific {
+        constructed: true,
+        number,
+    }
+}
+
+/// Takes the next value of `reader`, which must be of this kind: a reader over its content.
+fn inside<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Option<SliceReader<'a>> {
+    let header = reader.peek_header().ok()?;
+    let value = reader.tlv_bytes().ok()?;
+    let length = usize::try_from(header.length).ok()?;
+    let content = value.get(value.len().checked_sub(length)?..)?;
+    if header.tag == tag {
+        SliceReader::new(content).ok()
+    } else {
+        None
+    }
 }
 
 /// The nonce, which stands at most once and is an OCTET STRING of 1 to 128 octets within the extension's own. Other
@@ -282,6 +337,25 @@ mod tests {
             parse(&request(&[SHA1, NULL], &[1], &[&other(&[1, 1, 0xff])])),
             Err(Malformed)
         );
+    }
+
+    #[test]
+    fn who_asks_is_passed_over_whatever_it_is_and_nothing_else_is() {
+        let whole = request(&[SHA1, NULL], &[1], &[]);
+        let list = &whole[4..]; // within two headers
+        let with = |before: &[u8], after: &[u8]| {
+            let tbs = tlv(0x30, &[before, list]);
+            parse(&tlv(0x30, &[&tbs, after])).is_ok()
+        };
+        assert!(with(&[], &[]));
+        let (version, name) = (&[0xa0, 3, 2, 1, 0][..], &[0xa1, 4, 0x30, 2, 5, 0][..]);
+        assert!(with(version, &[]) && with(name, &[]) && with(&[version, name].concat(), &[]));
+        assert!(with(name, &[0xa0, 2, 5, 0]));
+        assert!(!with(&[0xa0, 3, 2, 1, 1], &[]), "another version");
+        assert!(!with(&[name, version].concat(), &[]), "another order");
+        assert!(!with(&[0xa1, 9, 0x30], &[]), "a length beyond the end");
+        assert!(!with(&[], &[0xa1, 0]), "something behind it");
+        assert!(!with(&[], &[0xa0, 0, 0xa0, 0]), "two signatures");
     }
 
     #[test]

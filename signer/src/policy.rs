@@ -12,6 +12,7 @@ use crate::certificate;
 use crate::clock::{Clock, NoTime};
 use crate::issuer::{Issuer, Key};
 use crate::memory::{Proven, Revocation, Revoked};
+use crate::response;
 
 /// The last second of the year 9999, which ends GeneralizedTime.
 const END_OF_TIME: u64 = 253_402_300_799;
@@ -304,7 +305,11 @@ fn foreign_unknown<'a>(issuer: &Issuer, foreign: &'a Foreign) -> Result<Single<'
         HashAlgorithm::Sha384,
         HashAlgorithm::Sha512,
     ];
-    let is_ours = ALGORITHMS.iter().any(|algorithm| {
+    // Our hashes under another algorithm's name are nobody's, and unknown.
+    let named = ALGORITHMS
+        .iter()
+        .find(|algorithm| *response::oid(**algorithm).as_bytes() == *foreign.algorithm);
+    let is_ours = named.is_some_and(|algorithm| {
         let hashes = issuer.hashes(*algorithm);
         hashes.name == *foreign.name_hash && hashes.key == *foreign.key_hash
     });

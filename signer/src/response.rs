@@ -204,7 +204,8 @@ fn fields(
     })
 }
 
-fn oid(hash: HashAlgorithm) -> ObjectIdentifier {
+/// The OBJECT IDENTIFIER of a hash algorithm.
+pub fn oid(hash: HashAlgorithm) -> ObjectIdentifier {
     match hash {
         HashAlgorithm::Sha1 => ID_SHA_1,
         HashAlgorithm::Sha256 => ID_SHA_256,

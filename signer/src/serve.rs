@@ -24,6 +24,8 @@ pub fn start(policy: Policy, frontend: SignerEnd<Descriptor>, threads: u16) -> s
         frontend,
         refusals: Refusals::default(),
     });
+    // Before there is a thread that could answer: the first frame is the opening one, and a fresh socket takes it at once.
+    signer.frontend.greet().map_err(std::io::Error::other)?;
     for number in 0..threads.max(1) {
         let signer = Arc::clone(&signer);
         std::thread::Builder::new()
@@ -31,7 +33,7 @@ pub fn start(policy: Policy, frontend: SignerEnd<Descriptor>, threads: u16) -> s
             .stack_size(STACK)
             .spawn(move || signer.serve())?;
     }
-    signer.frontend.greet().map_err(std::io::Error::other)
+    Ok(())
 }
 
 struct Signer {

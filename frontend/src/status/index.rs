@@ -16,6 +16,8 @@ use super::{Proof, Record, Revocation, Unavailable};
 
 /// Between two looks at the file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A file that changes with every look is read for all that after so long.
+const STILL_WITHIN: Duration = Duration::from_secs(5);
 /// Between two log lines about one trouble that stays.
 const REPEAT_EVERY: Duration = Duration::from_secs(60);
 
@@ -123,6 +125,7 @@ impl Index {
             rows: Arc::clone(&self.rows),
             read: self.first,
             seen: None,
+            changed: None,
             said: None,
         };
         std::thread::Builder::new()
@@ -138,6 +141,8 @@ struct Keeper {
     rows: Arc<RwLock<Option<Rows>>>,
     read: Option<Look>,
     seen: Option<Look>,
+    /// Since when the file is another one than was read.
+    changed: Option<Instant>,
     said: Option<Instant>,
 }
 
@@ -157,12 +162,18 @@ impl Keeper {
         // Twice alike: nobody is writing.
         let still = self.seen == now;
         self.seen = now;
-        if self.read == now || !still {
+        if self.read == now {
+            self.changed = None;
+            return Ok(());
+        }
+        let changed = *self.changed.get_or_insert_with(Instant::now);
+        if !still && changed.elapsed() < STILL_WITHIN {
             return Ok(());
         }
         let (rows, read) = load(&self.file)?;
         let count = rows.len();
         self.read = Some(read);
+        self.changed = None;
         self.said = None;
         *self.rows.write().unwrap_or_else(PoisonError::into_inner) = Some(rows);
         log::notice(format_args!(
