@@ -23,7 +23,7 @@ pub fn check(file: &Path) -> Result<(), Failure> {
         file.display()
     ));
     let mut log = Log::new(crate::config::LogTo::Stderr);
-    let mut generation = Generation::start(1, &config, &[], Mode::Check)?;
+    let mut generation = Generation::start(1, &config, &[], Mode::Check, false)?;
     let until = Instant::now() + Duration::from_secs(60);
     let mut all_well = true;
     while !generation.gone() {

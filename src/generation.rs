@@ -34,15 +34,17 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Starts both. The settings are on their way when this returns; readiness comes as an [`Event`].
+    /// Starts both; `sources_needed` where the generation before has read its files, and this one must have, too. The
+    /// settings are on their way when this returns; readiness comes as an [`Event`].
     pub fn start(
         number: u64,
         config: &Config,
         listening: &[Listening],
         mode: Mode,
+        sources_needed: bool,
     ) -> Result<Self, Failure> {
         let for_signer = settings::for_signer(config, mode)?;
-        let for_frontend = settings::for_frontend(config, listening, mode)?;
+        let for_frontend = settings::for_frontend(config, listening, mode, sources_needed)?;
         let (asking, answering) =
             UnixStream::pair().map_err(Failure::environment("no socketpair for the boundary"))?;
         let mut signer = Child::start(Role::Signer, &config.users.signer, answering.into(), &[])?;
@@ -131,6 +133,7 @@ pub struct Child {
     /// How it ended.
     pub ended: Option<ExitStatus>,
     refused: bool,
+    killed: bool,
     process: std::process::Child,
     control: Option<UnixStream>,
     outgoing: Vec<u8>,
@@ -183,6 +186,7 @@ impl Child {
             ready: false,
             ended: None,
             refused: false,
+            killed: false,
             process,
             control: Some(control),
             outgoing: Vec::new(),
@@ -223,6 +227,11 @@ impl Child {
     /// The label of its log lines.
     pub fn who(&self) -> &str {
         self.lines.who()
+    }
+
+    /// Whether the launcher ended it, rather than somebody or something else.
+    pub fn killed(&self) -> bool {
+        self.killed
     }
 
     /// Its process id.
@@ -279,6 +288,7 @@ impl Child {
     /// Ends it at once; it is reaped with the next [`Child::pump`] after its death.
     pub fn kill(&mut self) {
         if self.ended.is_none() {
+            self.killed = true;
             let _ = self.process.kill(); // it may be gone already
         }
     }

@@ -101,44 +101,42 @@ impl Log {
 impl Sink {
     fn write(&mut self, priority: Priority, line: &str) -> io::Result<()> {
         match self {
-            Self::Stderr { journal } => {
-                let stderr = io::stderr();
-                let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-                if poll(&mut ready, PollTimeout::ZERO)? == 0 {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                let line = if *journal {
-                    format!("<{}>{line}\n", priority.0)
-                } else {
-                    // Role and pid stay first; the severity is a word behind them.
-                    let (who, text) = line.split_once(": ").unwrap_or(("", line));
-                    format!("{who}: {}{text}\n", word(priority))
-                };
-                (&stderr).write_all(line.as_bytes())
-            }
+            Self::Stderr { journal } => to_stderr(priority, line, *journal),
             Self::Syslog(logger) => {
-                let sent = logger
-                    .as_mut()
-                    .as_mut()
-                    .map(|logger| send(logger, priority, line));
-                match sent {
-                    Some(true) => Ok(()),
-                    // syslogd was restarted: its socket is another one now.
-                    Some(false) | None => {
-                        **logger = connected();
-                        match logger
-                            .as_mut()
-                            .as_mut()
-                            .map(|logger| send(logger, priority, line))
-                        {
-                            Some(true) => Ok(()),
-                            Some(false) | None => Err(io::ErrorKind::NotConnected.into()),
-                        }
-                    }
+                let sent = |logger: &mut Option<_>| {
+                    logger
+                        .as_mut()
+                        .is_some_and(|logger| send(logger, priority, line))
+                };
+                if sent(logger) {
+                    return Ok(());
+                }
+                // syslogd was restarted: its socket is another one now. Without one, somebody may read standard error.
+                **logger = connected();
+                if sent(logger) {
+                    Ok(())
+                } else {
+                    to_stderr(priority, line, false)
                 }
             }
         }
     }
+}
+
+fn to_stderr(priority: Priority, line: &str, journal: bool) -> io::Result<()> {
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut ready, PollTimeout::ZERO)? == 0 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let line = if journal {
+        format!("<{}>{line}\n", priority.0)
+    } else {
+        // Role and pid stay first; the severity is a word behind them.
+        let (who, text) = line.split_once(": ").unwrap_or(("", line));
+        format!("{who}: {}{text}\n", word(priority))
+    };
+    (&stderr).write_all(line.as_bytes())
 }
 
 fn word(priority: Priority) -> &'static str {

@@ -55,14 +55,16 @@ fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
     })
 }
 
-/// What a frontend is told.
+/// What a frontend is told; `sources_needed` where a generation serves that has read its files.
 pub fn for_frontend(
     config: &Config,
     listening: &[Listening],
     mode: Mode,
+    sources_needed: bool,
 ) -> Result<FrontendOrder, Failure> {
     let settings = frontend::Settings {
         check: mode == Mode::Check,
+        sources_needed,
         uid: config.users.frontend.uid,
         gid: config.users.frontend.gid,
         separated: privilege::separated(),

@@ -197,7 +197,18 @@ impl<'a> Supervisor<'a> {
             };
             self.log.own(Priority::SECURITY, text);
         }
-        match Generation::start(self.started, &self.config, &self.listening, Mode::Serve) {
+        let served = self
+            .generations
+            .iter()
+            .any(|(phase, generation)| *phase == Phase::Serving && generation.whole());
+        let started = Generation::start(
+            self.started,
+            &self.config,
+            &self.listening,
+            Mode::Serve,
+            served,
+        );
+        match started {
             Ok(generation) => {
                 let by = Instant::now() + READY_WITHIN;
                 self.generations.push((Phase::Starting(by), generation));
@@ -225,7 +236,10 @@ impl<'a> Supervisor<'a> {
             });
         if !provided && self.start_at.is_none() && self.stop_by.is_none() {
             let now = Instant::now();
-            self.start_at = Some(now + self.budget.wait(now));
+            let wait = self.budget.wait(now);
+            self.start_at = Some(now + wait);
+            let text = format!("a new generation is started in {:.1} s", wait.as_secs_f32());
+            self.log.own(Priority::NOTICE, text);
         }
     }
 
@@ -363,14 +377,19 @@ impl<'a> Supervisor<'a> {
                 generation.kill();
             }
             Event::Ended(status) => {
-                let expected = matches!(phase, Phase::Retiring(_));
+                let killed = child.killed();
+                let expected = killed || matches!(phase, Phase::Retiring(_));
                 let priority = match (is_breach(status), expected) {
                     (true, _) => Priority::SECURITY,
                     (false, true) => Priority::INFO,
                     (false, false) => Priority::WARNING,
                 };
-                self.log
-                    .own(priority, format_args!("{who} {}", ending(status)));
+                let how = if killed {
+                    "was ended by the launcher".to_owned()
+                } else {
+                    ending(status)
+                };
+                self.log.own(priority, format_args!("{who} {how}"));
                 if is_breach(status) {
                     generation.kill();
                 }

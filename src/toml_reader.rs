@@ -29,9 +29,15 @@ impl Reader {
     /// The whole file.
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistake> {
         let table = text.parse::<Table>().map_err(|error| {
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or(text);
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            let what = error.message().replace('\n', ", ");
             Mistake(format!(
-                "{file}: is no TOML: {}",
-                error.to_string().trim_end()
+                "{file}: line {line}, column {column}: is no TOML: {what}"
             ))
         })?;
         Ok(Self::new(format!("{file}: "), table))
@@ -247,9 +253,12 @@ impl Reader {
         let Some(unknown) = self.table.keys().find(|key| !known.contains(&key.as_str())) else {
             return Ok(());
         };
-        let nearest = known.iter().min_by_key(|known| distance(unknown, known));
+        let nearest = known.iter().map(|known| (distance(unknown, known), known));
+        let nearest = nearest
+            .min()
+            .filter(|(distance, _)| *distance <= 1 + unknown.len() / 3);
         let hint = nearest
-            .map(|nearest| format!("; the nearest known key is \"{nearest}\""))
+            .map(|(_, nearest)| format!("; the nearest known key is \"{nearest}\""))
             .unwrap_or_default();
         let known = known.join(", ");
         Err(Mistake(format!(

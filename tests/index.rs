@@ -11,8 +11,10 @@
 mod harness;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use harness::*;
+use nix::sys::signal::Signal;
 
 /// A CA with `good.crt`.
 fn ca(folder: &Folder) -> Ca {
@@ -83,6 +85,7 @@ fn a_file_that_cannot_be_read_leaves_the_last_good_one_in_use() {
         (Some(half), "its last line has no end: it is half written"),
         (Some(&broken), "line 4: the expiry is \"soon\""),
         (Some(&revoked), "line 1: revoked at \"\""),
+        (Some(""), "is empty, 3 certificates were in it before"),
         (None, "No such file or directory"),
     ] {
         let mark = server.mark();
@@ -108,6 +111,44 @@ fn a_file_that_cannot_be_read_leaves_the_last_good_one_in_use() {
         server.says_after(mark, "3 certificates");
     }
     assert_eq!(server.generation().number, 1);
+}
+
+#[test]
+fn a_file_that_never_stands_still_is_read_all_the_same() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    let server = Server::new(&folder, &usual(&ca));
+    assert_eq!(status(&server, &ca, "good"), "good");
+    ca.revoke("good", "superseded");
+    let revoked = ca.index();
+    let deadline = Instant::now() + PATIENCE;
+    for number in 0.. {
+        ca.set_index(&format!("{revoked}# {number}\n"));
+        std::thread::sleep(Duration::from_millis(300));
+        if status(&server, &ca, "good") == "revoked" {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{}", server.log());
+    }
+}
+
+#[test]
+fn a_reload_without_a_file_that_can_be_read_leaves_the_generation_that_has_one() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    let good = ca.index();
+    let server = Server::new(&folder, &usual(&ca));
+    fs::remove_file(ca.path("index.txt")).unwrap();
+    let mark = server.mark();
+    server.signal(Signal::SIGHUP);
+    let line = server.says_after(mark, "refuses to serve");
+    assert!(line.contains(&ca.path("index.txt")), "{line}");
+    server.says_after(mark, "generation 1 goes on serving as before");
+    assert_eq!(status(&server, &ca, "good"), "good");
+    ca.set_index(&good);
+    server.signal(Signal::SIGHUP);
+    server.says_after(mark, "serves: frontend");
+    assert_eq!(status(&server, &ca, "good"), "good");
 }
 
 #[test]

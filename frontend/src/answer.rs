@@ -343,7 +343,12 @@ impl Responder {
                 }
                 // One of the two clocks was read before it was set.
                 Ok(_) => return Err(OcspError::TryLater),
-                Err(NotSigned::Unreachable) => return Err(OcspError::TryLater),
+                Err(NotSigned::Unreachable) => {
+                    self.troubles.warn(Trouble::Signer, || {
+                        "the signer does not answer: tryLater is answered".to_owned()
+                    });
+                    return Err(OcspError::TryLater);
+                }
                 Err(NotSigned::Refused(Refusal::Withdrawn(withdrawn))) => {
                     let Some(Item::Ours(item)) = items.get_mut(usize::from(withdrawn.item)) else {
                         break;
@@ -379,6 +384,7 @@ impl Responder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Trouble {
     Source,
+    Signer,
     Withdrawn,
     Evidence,
 }
@@ -419,7 +425,7 @@ fn is_issuable(serial: &[u8]) -> bool {
 fn hexadecimal(octets: &[u8]) -> String {
     octets
         .iter()
-        .fold("0x".to_owned(), |text, octet| format!("{text}{octet:02x}"))
+        .fold("0x".to_owned(), |text, octet| format!("{text}{octet:02X}"))
 }
 
 /// Seconds since 1970.

@@ -76,15 +76,16 @@ fn main() -> ExitCode {
     if let Err(error) = sandbox::lock_in(&settings) {
         return refuse(&[error.to_string()]);
     }
+    let available = sources.iter().all(Source::available);
+    if (settings.check || settings.sources_needed) && !available {
+        let faults: Vec<_> = notes
+            .iter()
+            .filter_map(|note| note.strip_prefix("warning: "))
+            .map(str::to_owned)
+            .collect();
+        return refuse(&faults);
+    }
     if settings.check {
-        if !sources.iter().all(Source::available) {
-            let faults: Vec<_> = notes
-                .iter()
-                .filter_map(|note| note.strip_prefix("warning: "))
-                .map(str::to_owned)
-                .collect();
-            return refuse(&faults);
-        }
         let sent = launcher.ready(&notes);
         return code(if sent.is_ok() {
             exit::DONE

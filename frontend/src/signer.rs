@@ -201,7 +201,9 @@ async fn read(mut socket: OwnedReadHalf, pending: Arc<Pending>, greets: watch::S
     }
     // Whoever waits is told by the drop of its sender; whoever asks next, at once.
     *pending.held() = None;
-    log::warning("the signer is gone: cached answers only, until the next generation");
+    if frames.greeted() {
+        log::warning("the signer is gone: cached answers only, until the next generation");
+    }
 }
 
 fn hand_over(pending: &Pending, answer: FromSigner) {

@@ -117,7 +117,7 @@ fn policy_serials(question: &SignRequest) -> String {
     let first = serials.next().map(|serial| {
         serial
             .iter()
-            .map(|octet| format!("{octet:02x}"))
+            .map(|octet| format!("{octet:02X}"))
             .collect::<String>()
     });
     match (first, serials.count()) {

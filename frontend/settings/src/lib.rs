@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Serve, or look and report only.
     pub check: bool,
+    /// Refuse to serve unless every source that is a file can be read: another generation serves, and it has them.
+    pub sources_needed: bool,
     /// The user id that the frontend must find itself under.
     pub uid: u32,
     /// The group id likewise.

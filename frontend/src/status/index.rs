@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use ocsp_child::log;
@@ -75,7 +75,7 @@ impl Index {
             if let Err(error) = fs::read_dir(folder) {
                 let folder = folder.display();
                 notes.push(format!(
-                    "warning: source {name:?}: {folder}: cannot be read by the frontend: {error}"
+                    "warning: source {name:?}: {folder}: cannot be read by the frontend, without it good is answered internalError: {error}"
                 ));
             }
             let private = folder.with_file_name("private");
@@ -95,15 +95,12 @@ impl Index {
 
     /// Whether a file was read.
     pub fn available(&self) -> bool {
-        self.rows
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+        held_rows(&self.rows).is_some()
     }
 
     /// The record of a serial.
     pub fn look_up(&self, serial: &[u8]) -> Result<Option<Record>, Unavailable> {
-        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = held_rows(&self.rows);
         let Some(revoked) = rows.as_ref().ok_or(Unavailable)?.get(serial) else {
             return Ok(None);
         };
@@ -172,6 +169,14 @@ impl Keeper {
         }
         let (rows, read) = load(&self.file)?;
         let count = rows.len();
+        let before = held_rows(&self.rows).as_ref().map_or(0, Rows::len);
+        if count == 0 && before > 0 {
+            // A disk that was full leaves this behind.
+            return Err(failed(
+                &self.file,
+                &format_args!("is empty, {before} certificates were in it before"),
+            ));
+        }
         self.read = Some(read);
         self.changed = None;
         self.said = None;
@@ -191,12 +196,17 @@ impl Keeper {
             .is_none_or(|said| now.duration_since(said) >= REPEAT_EVERY)
         {
             self.said = Some(now);
-            log::error(format_args!(
-                "source {:?}: {trouble}: the last good file stays in use",
-                self.name
-            ));
+            let kept = match self.read {
+                Some(_) => "the last good file stays in use",
+                None => "no file was read yet, tryLater is answered",
+            };
+            log::error(format_args!("source {:?}: {trouble}: {kept}", self.name));
         }
     }
+}
+
+fn held_rows(rows: &RwLock<Option<Rows>>) -> RwLockReadGuard<'_, Option<Rows>> {
+    rows.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn failed(file: &Path, what: &dyn std::fmt::Display) -> String {

@@ -733,6 +733,7 @@ impl Stage {
         let (uid, gid) = identity();
         let settings = Settings {
             check: false,
+            sources_needed: false,
             uid,
             gid,
             separated: false, // that needs an empty bounding set, which the launcher makes
