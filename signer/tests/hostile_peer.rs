@@ -548,6 +548,30 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
+fn the_first_frame_is_the_opening_one_however_many_questions_wait() {
+    let (folder, authority) = (Folder::new(), Authority::new("Busy CA"));
+    let certificate = authority.issue(&[5]);
+    let settings = SignerSettings {
+        threads: 16,
+        ..settings(&folder, &authority)
+    };
+    let waiting: Vec<u8> = (0..40)
+        .flat_map(|_| frame(&ToSigner::Sign(question(vec![good(&[5], &certificate)]))).unwrap())
+        .collect();
+    for _ in 0..3 {
+        let mut signer = Signer::silent(None);
+        signer.send(&frame(&ToSigner::Hello(Version::ours())).unwrap());
+        signer.send(&waiting);
+        signer.order(&SignerOrder::Hello(Version::ours()));
+        signer.order(&SignerOrder::Settings(settings.clone()));
+        assert!(matches!(signer.report(), Some(Report::Ready(_))));
+        for _ in 0..40 {
+            assert!(matches!(signer.answer(), Some(FromSigner::Signed { .. })));
+        }
+    }
+}
+
+#[test]
 fn revoked_stays_revoked_unless_it_was_a_hold() {
     let (folder, authority) = (Folder::new(), Authority::new("Firm CA"));
     let serial = [0x12, 0x34];
