@@ -19,6 +19,8 @@ use crate::log::{Log, Priority};
 
 /// A generation that is not ready by then is ended.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// When the service stops, how long a connection may be silent: its question may be on the way.
+const STOP_GRACE: Duration = Duration::from_millis(250);
 /// Between two pings.
 const PING_EVERY: Duration = Duration::from_secs(2);
 
@@ -273,11 +275,13 @@ impl<'a> Supervisor<'a> {
         }
         self.log.own(Priority::NOTICE, "reloading");
         self.config = config;
-        // One that is still starting has the settings of yesterday.
+        // One that is still starting has the settings of yesterday. It may have accepted connections already, a moment
+        // before it could say that it is ready: it answers these, and goes.
+        let drain = self.config.listen.drain;
         for (phase, generation) in &mut self.generations {
             if let Phase::Starting(_) = phase {
-                *phase = Phase::Retiring(Instant::now());
-                generation.kill();
+                *phase = Phase::Retiring(Instant::now() + drain);
+                retire(generation, drain / 2);
             }
         }
         self.start_at = Some(Instant::now());
@@ -297,10 +301,7 @@ impl<'a> Supervisor<'a> {
         self.stop_by = Some(by);
         self.start_at = None;
         for (phase, generation) in &mut self.generations {
-            match phase {
-                Phase::Starting(_) => generation.kill(),
-                Phase::Serving | Phase::Retiring(_) => retire(generation, Duration::ZERO),
-            }
+            retire(generation, STOP_GRACE);
             *phase = Phase::Retiring(by);
         }
     }

@@ -176,6 +176,7 @@ impl Listening {
     /// are accepted by the next generation.
     pub async fn accept(self, serving: Arc<Serving>) {
         tokio::select! {
+            biased;
             () = serving.retirement() => {}
             () = self.accept_all(&serving) => {}
         }

@@ -128,14 +128,19 @@ fn serve(
         let responder = Responder::new(issuers, sources, signer, settings.cache_memory, max_stale);
         let (retire, retired) = watch::channel(None);
         let serving = Arc::new(Serving::new(Arc::new(responder), &settings, retired));
+        let mut accepting = Vec::new();
         for (listener, socket) in settings.listeners.iter().zip(sockets) {
-            tokio::spawn(Listening::new(listener.kind, socket)?.accept(Arc::clone(&serving)));
+            let listening = Listening::new(listener.kind, socket)?;
+            accepting.push(tokio::spawn(listening.accept(Arc::clone(&serving))));
         }
         launcher.ready(notes).map_err(std::io::Error::other)?;
         std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || follow(&launcher, &retire))?;
-        serving.retirement().await;
+        // Each ends when this generation is retired; only then is it sure that no connection comes any more.
+        for listening in accepting {
+            listening.await.map_err(std::io::Error::other)?;
+        }
         serving.done().await;
         Ok(())
     })
