@@ -183,5 +183,10 @@ fn a_second_daemon_takes_over_a_unix_socket_that_a_killed_one_left() {
         for pid in generation.pids() {
             until("the child has left", || (!alive(pid)).then_some(()));
         }
+        // A process is seen to end a moment before its descriptors are closed.
+        until("nobody listens", || {
+            let refused = std::os::unix::net::UnixStream::connect(&socket).is_err();
+            refused.then_some(())
+        });
     }
 }
