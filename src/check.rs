@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollTimeout, poll};
+use ocsp_frontend_settings::Needed;
 use ocsp_wire::Mode;
 
 use crate::exit::{Failure, Reason};
@@ -23,7 +24,7 @@ pub fn check(file: &Path) -> Result<(), Failure> {
         file.display()
     ));
     let mut log = Log::new(crate::config::LogTo::Stderr);
-    let mut generation = Generation::start(1, &config, &[], Mode::Check, false)?;
+    let mut generation = Generation::start(1, &config, &[], Mode::Check, Needed::Everything)?;
     let until = Instant::now() + Duration::from_secs(60);
     let mut all_well = true;
     while !generation.gone() {
@@ -77,6 +78,8 @@ fn print(child: &mut Child, event: Event) -> bool {
             }
             false
         }
+        // Of a frontend that serves only.
+        Event::Renewal(_) => true,
         Event::Violated(fault) => {
             line(format_args!("FAILED  {name}: {fault}"));
             child.kill();

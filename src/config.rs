@@ -2,14 +2,15 @@
 //! key, what was found and what was expected. Runs in the launcher, as root, on a file that root wrote; opens no other.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, User as Account};
-use ocsp_frontend_settings::NoRecord;
+use ocsp_frontend_settings::{NoRecord, Source, SourceKind};
 use ocsp_wire::{Digest, GoodPolicy};
 
+use crate::source::source;
 use crate::toml_reader::{Mistake, Reader};
 
 /// The whole configuration, checked as far as the file alone can tell.
@@ -40,6 +41,8 @@ pub struct Config {
 pub struct Listen {
     /// Where OCSP is answered.
     pub http: Vec<Address>,
+    /// Where it is said how the service does.
+    pub admin: Vec<Address>,
     /// Connections at a time.
     pub connections: u32,
     /// Connections at a time from one address.
@@ -108,19 +111,6 @@ pub struct Cache {
     pub max_age: Duration,
     /// How long *good* is served while the source does not answer.
     pub max_stale: Duration,
-}
-
-/// `[[source]]`, of the kind `index`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// Its name.
-    pub name: String,
-    /// When a status is read again.
-    pub revalidate: Duration,
-    /// `index.txt`.
-    pub file: String,
-    /// `newcerts/`.
-    pub certificates: Option<String>,
 }
 
 /// `[[issuer]]`
@@ -227,32 +217,15 @@ impl Config {
 }
 
 fn listen(mut section: Reader) -> Result<Listen, Mistake> {
-    let expected = "addresses such as \"[::]:9000\", \"127.0.0.1:9000\" or \"unix:/run/ocsp-server/http.sock\"";
-    let texts = section
-        .texts("http", expected)?
-        .unwrap_or_else(|| vec!["[::]:9000".to_owned()]);
-    if texts.is_empty() || texts.len() > 64 {
-        return Err(section.mistake(
-            "http",
-            format_args!("{} addresses", texts.len()),
-            "1 to 64 addresses",
-        ));
+    let default = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9000));
+    let http = addresses(&mut section, "http")?;
+    let http = http.unwrap_or_else(|| vec![Address::Tcp(default)]);
+    if http.is_empty() {
+        return Err(section.mistake("http", "no address", "1 to 32 addresses"));
     }
-    let http = texts
-        .iter()
-        .map(|text| {
-            let unix = text
-                .strip_prefix("unix:")
-                .filter(|path| path.starts_with('/') && path.len() < 108);
-            let address = match unix {
-                Some(path) => Some(Address::Unix(path.to_owned())),
-                None => text.parse().ok().map(Address::Tcp),
-            };
-            address.ok_or_else(|| section.mistake("http", format_args!("{text:?}"), expected))
-        })
-        .collect::<Result<_, _>>()?;
     let listen = Listen {
         http,
+        admin: addresses(&mut section, "admin")?.unwrap_or_default(),
         connections: section.number("connections", 1, 1_000_000, 8192)?,
         connections_per_address: section.number("connections-per-address", 1, 1_000_000, 1024)?,
         header_timeout: section.duration("header-timeout", SECOND, 10 * MINUTE, 10 * SECOND)?,
@@ -261,6 +234,32 @@ fn listen(mut section: Reader) -> Result<Listen, Mistake> {
     };
     section.finish()?;
     Ok(listen)
+}
+
+fn addresses(section: &mut Reader, key: &'static str) -> Result<Option<Vec<Address>>, Mistake> {
+    let expected = "addresses such as \"[::]:9000\", \"127.0.0.1:9000\" or \"unix:/run/ocsp-server/http.sock\"";
+    let Some(texts) = section.texts(key, expected)? else {
+        return Ok(None);
+    };
+    if texts.len() > 32 {
+        let found = format!("{} addresses", texts.len());
+        return Err(section.mistake(key, found, "at most 32 addresses"));
+    }
+    let address = |text: &String| {
+        let unix = text
+            .strip_prefix("unix:")
+            .filter(|path| path.starts_with('/') && path.len() < 108);
+        let address = match unix {
+            Some(path) => Some(Address::Unix(path.to_owned())),
+            None => text.parse().ok().map(Address::Tcp),
+        };
+        address.ok_or_else(|| section.mistake(key, format_args!("{text:?}"), expected))
+    };
+    texts
+        .iter()
+        .map(address)
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 fn users(mut section: Reader) -> Result<Users, Mistake> {
@@ -333,19 +332,6 @@ fn cache(mut section: Reader) -> Result<Cache, Mistake> {
 fn threads(section: &mut Reader, cores: u32) -> Result<u16, Mistake> {
     let threads = section.number("threads", 1, 256, cores.clamp(1, 256))?;
     u16::try_from(threads).map_err(|_| section.mistake("threads", threads, "at most 256"))
-}
-
-fn source(mut section: Reader) -> Result<Source, Mistake> {
-    let name = name(&mut section)?;
-    section.word("kind", &[("index", ())], ())?;
-    let source = Source {
-        name,
-        revalidate: section.duration("revalidate", SECOND, DAY, 10 * SECOND)?,
-        file: section.required_path("file")?,
-        certificates: section.path("certificates")?,
-    };
-    section.finish()?;
-    Ok(source)
 }
 
 fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
@@ -429,7 +415,9 @@ fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
         GoodPolicy::Certificate,
         Some(Source {
             name,
-            certificates: None,
+            kind: SourceKind::Index {
+                certificates: None, ..
+            },
             ..
         }),
     ) = (issuer.good, sources.get(source))
@@ -445,7 +433,7 @@ fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
 }
 
 /// The name of a source or issuer, which the errors that follow carry.
-fn name(section: &mut Reader) -> Result<String, Mistake> {
+pub fn name(section: &mut Reader) -> Result<String, Mistake> {
     let expected = "a name of at most 200 octets without control characters";
     let name = section.required("name", expected)?;
     if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {

@@ -15,6 +15,7 @@ use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::pipe2;
+use ocsp_frontend_settings::Needed;
 use ocsp_wire::{Fault, Frames, FrontendOrder, Message, Mode, Report, SignerOrder, Version, frame};
 
 use crate::config::{Config, User};
@@ -34,17 +35,17 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Starts both; `sources_needed` where the generation before has read its files, and this one must have, too. The
-    /// settings are on their way when this returns; readiness comes as an [`Event`].
+    /// Starts both; the frontend refuses to serve without the sources that are `needed`. The settings are on their way when
+    /// this returns; readiness comes as an [`Event`].
     pub fn start(
         number: u64,
         config: &Config,
         listening: &[Listening],
         mode: Mode,
-        sources_needed: bool,
+        needed: Needed,
     ) -> Result<Self, Failure> {
         let for_signer = settings::for_signer(config, mode)?;
-        let for_frontend = settings::for_frontend(config, listening, mode, sources_needed)?;
+        let for_frontend = settings::for_frontend(config, listening, mode, needed)?;
         let (asking, answering) =
             UnixStream::pair().map_err(Failure::environment("no socketpair for the boundary"))?;
         let mut signer = Child::start(Role::Signer, &config.users.signer, answering.into(), &[])?;
@@ -118,6 +119,8 @@ pub enum Event {
     Ready(Vec<String>),
     /// Will not serve, for these reasons.
     Refused(Vec<String>),
+    /// A frontend asks for a fresh generation, for this reason.
+    Renewal(String),
     /// Said something on its control socket that the protocol does not allow.
     Violated(Fault),
     /// Is gone.
@@ -391,6 +394,10 @@ impl Child {
                     return Err(Fault::UnknownId(number));
                 }
                 Report::Pong(number) => self.pings.answered = number,
+                Report::Renew(_) if !self.ready || self.role == Role::Signer => {
+                    return Err(Fault::Order);
+                }
+                Report::Renew(reason) => events.push(Event::Renewal(reason.to_string())),
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ pub mod output;
 pub mod privilege;
 pub mod run;
 pub mod settings;
+pub mod source;
 pub mod supervise;
 mod sys;
 mod toml_reader;

@@ -12,9 +12,9 @@ use nix::sys::socket::{
     listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, umask};
-use ocsp_frontend_settings::{Listener, ListenerKind};
+use ocsp_frontend_settings::{Listener, ListenerKind, Purpose};
 
-use crate::config::Address;
+use crate::config::{Address, Listen};
 use crate::exit::{Failure, Reason};
 
 /// Connections that may wait to be accepted (the kernel's somaxconn allows no more by default).
@@ -49,25 +49,29 @@ impl AsFd for Listening {
 }
 
 /// Binds every address.
-pub fn bind_all(addresses: &[Address]) -> Result<Vec<Listening>, Failure> {
-    addresses
-        .iter()
-        .map(|address| {
-            let failed = |error| {
+pub fn bind_all(listen: &Listen) -> Result<Vec<Listening>, Failure> {
+    let ocsp = listen.http.iter().map(|address| (address, Purpose::Ocsp));
+    let admin = listen.admin.iter().map(|address| (address, Purpose::Admin));
+    ocsp.chain(admin)
+        .map(|(address, purpose)| {
+            bind_one(address, purpose).map_err(|error| {
                 Failure::new(
                     Reason::Environment,
                     format_args!("cannot listen on {address}: {error}"),
                 )
-            };
-            match address {
-                Address::Tcp(address) => tcp(*address).map_err(failed),
-                Address::Unix(path) => unix(path).map_err(failed),
-            }
+            })
         })
         .collect()
 }
 
-fn tcp(address: SocketAddr) -> std::io::Result<Listening> {
+fn bind_one(address: &Address, purpose: Purpose) -> std::io::Result<Listening> {
+    match address {
+        Address::Tcp(address) => tcp(*address, purpose),
+        Address::Unix(path) => unix(path, purpose),
+    }
+}
+
+fn tcp(address: SocketAddr, purpose: Purpose) -> std::io::Result<Listening> {
     let family = if address.is_ipv6() {
         AddressFamily::Inet6
     } else {
@@ -89,6 +93,7 @@ fn tcp(address: SocketAddr) -> std::io::Result<Listening> {
     let listener = Listener {
         address: socket.local_addr()?.to_string(),
         kind: ListenerKind::Tcp,
+        purpose,
     };
     Ok(Listening {
         listener,
@@ -96,7 +101,7 @@ fn tcp(address: SocketAddr) -> std::io::Result<Listening> {
     })
 }
 
-fn unix(path: &str) -> std::io::Result<Listening> {
+fn unix(path: &str, purpose: Purpose) -> std::io::Result<Listening> {
     let stale = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if stale
         && UnixStream::connect(path)
@@ -115,6 +120,7 @@ fn unix(path: &str) -> std::io::Result<Listening> {
         listener: Listener {
             address: format!("unix:{path}"),
             kind: ListenerKind::Unix,
+            purpose,
         },
         socket,
     })
@@ -143,7 +149,7 @@ mod tests {
             .local_addr()
             .unwrap();
         let address = Address::Tcp(free);
-        let listening = bind_all(&[address]).unwrap().remove(0);
+        let listening = bind_one(&address, Purpose::Ocsp).unwrap();
         let connect = || TcpStream::connect(&listening.listener.address);
         assert!(!listening.mend().unwrap());
         assert!(connect().is_ok());

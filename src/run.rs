@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use nix::unistd::Uid;
+use ocsp_frontend_settings::Purpose;
 
 use crate::config::Config;
 use crate::exit::{Failure, Reason};
@@ -15,13 +16,15 @@ pub fn run(file: &Path) -> Result<(), Failure> {
     privilege::shed()?;
     let config = read(file)?;
     let mut log = Log::new(config.log);
-    let listening = listen::bind_all(&config.listen.http)?;
+    let listening = listen::bind_all(&config.listen)?;
     privilege::shed_binding()?;
     for listening in &listening {
-        log.own(
-            Priority::NOTICE,
-            format_args!("listening on {}", listening.listener.address),
-        );
+        let address = &listening.listener.address;
+        let what = match listening.listener.purpose {
+            Purpose::Ocsp => "listening on",
+            Purpose::Admin => "metrics on",
+        };
+        log.own(Priority::NOTICE, format_args!("{what} {address}"));
     }
     // Beside connections: sockets, files of the source, the runtime's own.
     let (descriptors, connections) = (privilege::descriptors(), config.listen.connections);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ocsp_frontend_settings as frontend;
 use ocsp_wire::{
-    FrontendOrder, IssuerSettings, KeySettings, List, Mode, Octets, SignerOrder, SignerSettings,
-    Text, TooLong,
+    FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode, Octets, SignerOrder,
+    SignerSettings, Text, TooLong,
 };
 
 use crate::config::{Config, Issuer};
@@ -55,16 +55,16 @@ fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
     })
 }
 
-/// What a frontend is told; `sources_needed` where a generation serves that has read its files.
+/// What a frontend is told.
 pub fn for_frontend(
     config: &Config,
     listening: &[Listening],
     mode: Mode,
-    sources_needed: bool,
+    needed: frontend::Needed,
 ) -> Result<FrontendOrder, Failure> {
     let settings = frontend::Settings {
         check: mode == Mode::Check,
-        sources_needed,
+        needed,
         uid: config.users.frontend.uid,
         gid: config.users.frontend.gid,
         separated: privilege::separated(),
@@ -82,18 +82,7 @@ pub fn for_frontend(
             .iter()
             .map(|listening| listening.listener.clone())
             .collect(),
-        sources: config
-            .sources
-            .iter()
-            .map(|source| frontend::Source {
-                name: source.name.clone(),
-                revalidate_ms: millis(source.revalidate),
-                kind: frontend::SourceKind::Index {
-                    file: source.file.clone(),
-                    certificates: source.certificates.clone(),
-                },
-            })
-            .collect(),
+        sources: config.sources.clone(),
         issuers: config
             .issuers
             .iter()
@@ -102,6 +91,7 @@ pub fn for_frontend(
                 certificate: issuer.certificate.clone(),
                 source: issuer.source,
                 unknown: issuer.unknown,
+                proof_needed: issuer.good == GoodPolicy::Certificate,
             })
             .collect(),
     };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use ocsp_frontend_settings::Needed;
 use ocsp_wire::{FrontendOrder, Mode};
 
 use crate::config::Config;
@@ -37,6 +38,8 @@ pub struct Supervisor<'a> {
     started: u64,
     budget: Budget,
     start_at: Option<Instant>,
+    /// Whether the generation that is started next was asked for by a frontend whose database does not answer.
+    renewing: bool,
     ping_at: Instant,
     stop_by: Option<Instant>,
     served: bool,
@@ -67,6 +70,7 @@ impl<'a> Supervisor<'a> {
             started: 0,
             budget: Budget::default(),
             start_at: Some(now),
+            renewing: false,
             ping_at: now + PING_EVERY,
             stop_by: None,
             served: false,
@@ -203,12 +207,17 @@ impl<'a> Supervisor<'a> {
             .generations
             .iter()
             .any(|(phase, generation)| *phase == Phase::Serving && generation.whole());
+        let needed = match (served, std::mem::take(&mut self.renewing)) {
+            (false, _) => Needed::Nothing,
+            (true, false) => Needed::Files,
+            (true, true) => Needed::Everything,
+        };
         let started = Generation::start(
             self.started,
             &self.config,
             &self.listening,
             Mode::Serve,
-            served,
+            needed,
         );
         match started {
             Ok(generation) => {
@@ -285,6 +294,21 @@ impl<'a> Supervisor<'a> {
             }
         }
         self.start_at = Some(Instant::now());
+        self.renewing = false;
+    }
+
+    /// A frontend asks for a successor that looks again at what it could read only at its start: where the database's hosts
+    /// are, its password, its certificates. It goes on serving unless the successor reaches the database.
+    fn renew(&mut self, who: &str, reason: &str) {
+        let starting = |(phase, _): &(Phase, _)| matches!(phase, Phase::Starting(_));
+        let under_way = self.start_at.is_some() || self.generations.iter().any(starting);
+        if !under_way && self.stop_by.is_none() {
+            let text = format!("{who} asks for a new generation: {reason}");
+            self.log.own(Priority::WARNING, text);
+            let now = Instant::now();
+            self.start_at = Some(now + self.budget.wait(now));
+            self.renewing = true;
+        }
     }
 
     /// SIGTERM or SIGINT: what is in hand is answered, for at most `drain`. A second one ends all at once.
@@ -368,6 +392,11 @@ impl<'a> Supervisor<'a> {
                     let sentence =
                         format!("{} refuses to serve: {}", role.name(), reasons.join("; "));
                     return Err(Failure::new(Reason::Refused, sentence));
+                }
+            }
+            Event::Renewal(reason) => {
+                if phase == Phase::Serving {
+                    self.renew(&who, &reason);
                 }
             }
             Event::Violated(fault) => {

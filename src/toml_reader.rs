@@ -171,6 +171,15 @@ impl Reader {
         }
     }
 
+    /// Yes or no; no unless said.
+    pub fn flag(&mut self, key: &'static str) -> Result<bool, Mistake> {
+        match self.take(key) {
+            None => Ok(false),
+            Some(Value::Boolean(flag)) => Ok(flag),
+            Some(other) => Err(self.mistake(key, shown(&other), "true or false")),
+        }
+    }
+
     /// A whole number within bounds.
     pub fn number(
         &mut self,

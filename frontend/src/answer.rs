@@ -6,17 +6,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use ocsp_frontend_settings::NoRecord;
 use ocsp_wire::{Evidence, Foreign, Item, Octets, Ours, Refusal, Status};
 use openssl::sha::sha256;
 
 use crate::cache::{Cache, Entry, Key};
+use crate::counts::Counts;
 use crate::issuer::{Issuer, Issuers};
-use crate::request::{self, CertId, Hash, Question};
+use crate::request::{self, CertId, Hash, Malformed, Question};
 use crate::response::{OcspError, Times};
 use crate::seldom::Seldom;
+use crate::serial::{self, is_issuable};
 use crate::signer::{NotSigned, Signer};
-use crate::status::{Record, Source, Unavailable};
+use crate::status::{NoAnswer, Record, Source};
 
 /// A signed answer, ready to be sent any number of times.
 #[derive(Debug, Clone)]
@@ -72,6 +75,7 @@ pub struct Responder {
     cache: Cache<Answer>,
     signer: Signer,
     max_stale: Duration,
+    counts: Counts,
     troubles: Seldom<Trouble>,
 }
 
@@ -85,9 +89,9 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// What the source knows of a serial. Of one that no certificate can carry there is nothing to know.
-    async fn record(&self, serial: &[u8]) -> Result<Option<Record>, Unavailable> {
+    async fn record(&self, serial: &[u8]) -> Result<Option<Record>, NoAnswer> {
         if is_issuable(serial) {
-            self.source.look_up(serial).await
+            self.source.look_up(serial, self.issuer).await
         } else {
             Ok(None)
         }
@@ -118,15 +122,29 @@ impl Responder {
             cache: Cache::new(memory),
             signer,
             max_stale,
+            counts: Counts::default(),
             troubles: Seldom::default(),
         }
     }
 
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, der: &[u8]) -> Answer {
-        let Ok(mut question) = request::parse(der) else {
-            return Answer::Error(OcspError::MalformedRequest);
+        let answer = match request::parse(der) {
+            Ok(question) => self.question(question).await,
+            Err(Malformed) => Answer::Error(OcspError::MalformedRequest),
         };
+        match &answer {
+            Answer::Shared(_) | Answer::Private(_) | Answer::Unsettled(_) => &self.counts.answers,
+            Answer::Error(OcspError::MalformedRequest) => &self.counts.malformed,
+            Answer::Error(OcspError::InternalError) => &self.counts.internal_error,
+            Answer::Error(OcspError::TryLater) => &self.counts.try_later,
+            Answer::Error(OcspError::Unauthorized) => &self.counts.unauthorized,
+        }
+        .add();
+        answer
+    }
+
+    async fn question(self: &Arc<Self>, mut question: Question) -> Answer {
         let Some(asked) = question.items.iter().find_map(|id| self.asked(id)) else {
             return Answer::Error(OcspError::Unauthorized);
         };
@@ -136,9 +154,34 @@ impl Responder {
         }
     }
 
+    /// What was done since the start.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How many answers are kept, and the octets they take.
+    pub fn kept(&self) -> (usize, u64) {
+        self.cache.size()
+    }
+
+    /// Its sources.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Whether there is a signer.
+    pub fn can_sign(&self) -> bool {
+        self.signer.is_there()
+    }
+
     /// Whose certificate a CertID names, if it is one of ours.
     fn asked(&self, id: &CertId) -> Option<Asked<'_>> {
-        let (place, issuer) = self.issuers.find(id)?;
+        let (place, _) = self.issuers.find(id)?;
+        self.asked_at(place)
+    }
+
+    fn asked_at(&self, place: u16) -> Option<Asked<'_>> {
+        let issuer = self.issuers.at(place)?;
         Some(Asked {
             place,
             issuer,
@@ -159,8 +202,14 @@ impl Responder {
             serial: Box::from(&*id.serial),
         };
         match self.hit(asked, &key) {
-            Some(answer) => answer,
-            None => self.cache.once(&key, self.settle(asked, &key)).await,
+            Some(answer) => {
+                self.counts.hits.add();
+                answer
+            }
+            None => {
+                let settled = self.settle(asked, &key, Purpose::Answer);
+                self.cache.once(&key, settled).await
+            }
         }
     }
 
@@ -171,13 +220,18 @@ impl Responder {
         believed.then(|| self.shared(key, &entry))
     }
 
-    /// Asks the source, and signs what has changed.
-    async fn settle(self: &Arc<Self>, asked: Asked<'_>, key: &Key) -> Answer {
-        // Somebody may have come first, between the miss and the flight.
-        if let Some(answer) = self.hit(asked, key) {
-            return answer;
-        }
+    /// Asks the source, and signs what has changed or is to be renewed. One at a time for each key, so that what a source
+    /// said earlier never takes the place of what it said later.
+    async fn settle(self: &Arc<Self>, asked: Asked<'_>, key: &Key, purpose: Purpose) -> Answer {
         let entry = self.cache.find(key).filter(|entry| entry.holds(now()));
+        let renew = |entry: &Entry| purpose == Purpose::Renew && entry.is_due(now());
+        // Somebody may have come first, between the miss and the flight.
+        if let Some(entry) = &entry
+            && entry.age() < asked.source.revalidate
+            && !renew(entry)
+        {
+            return self.shared(key, entry);
+        }
         let looked_up = Instant::now();
         let record = match asked.record(&key.serial).await {
             Ok(Some(record)) => record,
@@ -185,11 +239,16 @@ impl Responder {
                 self.cache.forget(key);
                 return self.no_record(asked, key).await;
             }
-            Err(Unavailable) => return self.without_source(asked, key, entry.as_deref()),
+            Err(reason) => return self.without_record(asked, key, entry.as_deref(), reason),
         };
-        match entry.filter(|entry| entry.record == record) {
+        match entry.filter(|entry| entry.said == record.said()) {
+            Some(entry) if renew(&entry) => {
+                entry.confirm(looked_up);
+                let renewed = self.sign_and_keep(asked, key, record, looked_up).await;
+                Answer::Shared(renewed.unwrap_or_else(|_| entry.reply.clone()))
+            }
             Some(entry) => {
-                entry.confirm();
+                entry.confirm(looked_up);
                 self.shared(key, &entry)
             }
             None => match self.sign_and_keep(asked, key, record, looked_up).await {
@@ -204,41 +263,43 @@ impl Responder {
         if entry.claims_renewal(now()) {
             let (responder, key, entry) = (Arc::clone(self), key.clone(), Arc::clone(entry));
             tokio::spawn(async move {
-                let issuer = responder.issuers.at(key.issuer);
-                let source = issuer.and_then(|issuer| responder.sources.get(issuer.source));
-                if let (Some(issuer), Some(source)) = (issuer, source) {
-                    let asked = Asked {
-                        place: key.issuer,
-                        issuer,
-                        source,
-                    };
-                    if responder
-                        .sign_and_keep(asked, &key, entry.record.clone(), entry.confirmed())
-                        .await
-                        .is_err()
-                    {
-                        entry.renewal_failed();
-                    }
+                if let Some(asked) = responder.asked_at(key.issuer) {
+                    let renewed = responder.settle(asked, &key, Purpose::Renew);
+                    responder.cache.once(&key, renewed).await;
                 }
+                entry.renewal_is_over();
             });
         }
         Answer::Shared(entry.reply.clone())
     }
 
-    /// The source does not answer: *revoked* holds until nextUpdate, *good* for a while.
-    fn without_source(&self, asked: Asked<'_>, key: &Key, entry: Option<&Entry>) -> Answer {
-        self.troubles.warn(Trouble::Source, || {
-            format!("source {:?} does not answer", asked.source.name)
-        });
+    /// The source says nothing that could be signed: *revoked* holds until nextUpdate, and *good* for a while where the
+    /// source does not answer, but not where it answers what makes no sense.
+    fn without_record(
+        &self,
+        asked: Asked<'_>,
+        key: &Key,
+        entry: Option<&Entry>,
+        reason: NoAnswer,
+    ) -> Answer {
+        let (error, patience) = match reason {
+            NoAnswer::Unavailable => {
+                self.troubles.warn(Trouble::Source, || {
+                    format!("source {:?} does not answer", asked.source.name)
+                });
+                (OcspError::TryLater, self.max_stale)
+            }
+            NoAnswer::Broken => (OcspError::InternalError, Duration::ZERO),
+        };
         match entry {
-            Some(entry) if entry.record.revoked.is_some() || entry.age() < self.max_stale => {
+            Some(entry) if entry.revoked || entry.age() < patience => {
                 Answer::Shared(entry.reply.clone())
             }
             Some(_) => {
                 self.cache.forget(key);
-                Answer::Error(OcspError::TryLater)
+                Answer::Error(error)
             }
-            None => Answer::Error(OcspError::TryLater),
+            None => Answer::Error(error),
         }
     }
 
@@ -248,7 +309,7 @@ impl Responder {
             return Answer::Error(OcspError::Unauthorized);
         };
         let item = Item::Ours(ours(key, status, Evidence::None));
-        match self.say(asked, None, vec![item]).await {
+        match self.say(asked, None, &mut [item]).await {
             Ok(reply) => Answer::Unsettled(reply),
             Err(error) => Answer::Error(error),
         }
@@ -263,8 +324,17 @@ impl Responder {
         confirmed: Instant,
     ) -> Result<Reply, OcspError> {
         let item = ours(key, record.status(), self.evidence(&record)?);
-        let reply = self.say(asked, None, vec![Item::Ours(item)]).await?;
-        let entry = Entry::new(reply.clone(), record, confirmed);
+        let mut items = vec![Item::Ours(item)];
+        let reply = self.say(asked, None, &mut items).await?;
+        // What was asked for may have become *revoked* on the way.
+        let revoked = !matches!(
+            items.as_slice(),
+            [Item::Ours(Ours {
+                status: Status::Good,
+                ..
+            })]
+        );
+        let entry = Entry::new(reply.clone(), record.said(), revoked, confirmed);
         self.cache.keep(key.clone(), Arc::new(entry));
         Ok(reply)
     }
@@ -277,19 +347,27 @@ impl Responder {
         nonce: Option<Octets<128>>,
         question: &Question,
     ) -> Answer {
+        // All at once, so that they travel together.
+        let records = question.items.iter().map(|id| async move {
+            match self.issuers.find(id) {
+                Some((place, _)) if place == asked.place => Some(asked.record(&id.serial).await),
+                Some(_) | None => None,
+            }
+        });
+        let records = join_all(records).await;
         let mut items = Vec::with_capacity(question.items.len());
         let (mut recorded, mut unsettled) = (false, false);
-        for id in &question.items {
-            let item = match (&id.hash, self.issuers.find(id)) {
-                (Hash::Known(hash), Some((place, _))) if place == asked.place => {
+        for (id, record) in question.items.iter().zip(records) {
+            let item = match (&id.hash, record) {
+                (Hash::Known(hash), Some(record)) => {
                     let key = Key {
-                        issuer: place,
+                        issuer: asked.place,
                         hash: *hash,
                         parameters: id.parameters,
                         serial: Box::from(&*id.serial),
                     };
-                    match asked.record(&key.serial).await {
-                        Err(Unavailable) => return self.without_source(asked, &key, None),
+                    match record {
+                        Err(reason) => return self.without_record(asked, &key, None, reason),
                         Ok(Some(record)) => {
                             recorded = true;
                             match self.evidence(&record) {
@@ -316,7 +394,7 @@ impl Responder {
             return Answer::Error(OcspError::Unauthorized);
         }
         let private = nonce.is_some();
-        match self.say(asked, nonce, items).await {
+        match self.say(asked, nonce, &mut items).await {
             Ok(reply) if private => Answer::Private(reply),
             Ok(reply) if unsettled || !recorded => Answer::Unsettled(reply),
             Ok(reply) => Answer::Shared(reply),
@@ -329,13 +407,14 @@ impl Responder {
         &self,
         asked: Asked<'_>,
         nonce: Option<Octets<128>>,
-        mut items: Vec<Item>,
+        items: &mut [Item],
     ) -> Result<Reply, OcspError> {
         // Each withdrawal settles one item.
         for _ in 0..=items.len() {
+            self.counts.signatures.add();
             match self
                 .signer
-                .ask(asked.place, asked.issuer, nonce.clone(), &items)
+                .ask(asked.place, asked.issuer, nonce.clone(), items)
                 .await
             {
                 Ok(signed) if signed.times.contain(now()) => {
@@ -355,8 +434,8 @@ impl Responder {
                     };
                     let issuer = &asked.issuer.name;
                     self.troubles.security(Trouble::Withdrawn, || {
-                        let serial = hexadecimal(&item.serial);
-                        format!("source {:?} has withdrawn a revocation, revoked is served (issuer {issuer:?}, serial {serial})", asked.source.name)
+                        let serial = serial::digits(&item.serial);
+                        format!("source {:?} has withdrawn a revocation, revoked is served (issuer {issuer:?}, serial 0x{serial})", asked.source.name)
                     });
                     item.status = Status::Revoked {
                         time: withdrawn.time,
@@ -378,6 +457,15 @@ impl Responder {
             OcspError::InternalError
         })
     }
+}
+
+/// What a source is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To answer: a signature that still holds will do.
+    Answer,
+    /// To sign anew what is due.
+    Renew,
 }
 
 /// What is logged at most once a minute each.
@@ -409,23 +497,6 @@ fn foreign(id: &CertId) -> Foreign {
         key_hash: id.key_hash.clone(),
         serial: id.serial.clone(),
     }
-}
-
-/// Whether a certificate could carry this serial (RFC 5280 section 4.1.2.2): only of such a one can there be a record, and
-/// only of such a one can it be said that it was never issued.
-fn is_issuable(serial: &[u8]) -> bool {
-    match serial {
-        [] | [0] => false,
-        [first, ..] if *first >= 0x80 => false,
-        [0, magnitude @ ..] => magnitude.len() <= 20,
-        magnitude => magnitude.len() <= 20,
-    }
-}
-
-fn hexadecimal(octets: &[u8]) -> String {
-    octets
-        .iter()
-        .fold("0x".to_owned(), |text, octet| format!("{text}{octet:02X}"))
 }
 
 /// Seconds since 1970.

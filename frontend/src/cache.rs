@@ -14,7 +14,7 @@ use quick_cache::sync::Cache as Store;
 use tokio::sync::OnceCell;
 
 use crate::answer::Reply;
-use crate::status::Record;
+use crate::status::Said;
 
 /// Octets that an answer takes beside its own: key, headers, the cache's own bookkeeping.
 const BESIDE: u64 = 768;
@@ -37,7 +37,9 @@ pub struct Entry {
     /// What is sent.
     pub reply: Reply,
     /// What the source said.
-    pub record: Record,
+    pub said: Said,
+    /// Whether *revoked* is what it says, for whichever reason.
+    pub revoked: bool,
     /// When the source said so last.
     confirmed: Mutex<Instant>,
     /// When a new signature is due, in seconds since 1970.
@@ -47,7 +49,7 @@ pub struct Entry {
 
 impl Entry {
     /// An answer to what the source said at `confirmed`.
-    pub fn new(reply: Reply, record: Record, confirmed: Instant) -> Self {
+    pub fn new(reply: Reply, said: Said, revoked: bool, confirmed: Instant) -> Self {
         let times = reply.times;
         let four_days = 4 * 86_400;
         let after = ((times.next_update - times.this_update) / 2).min(four_days);
@@ -57,7 +59,8 @@ impl Entry {
         Self {
             refresh_at: times.this_update + after - early,
             reply,
-            record,
+            said,
+            revoked,
             confirmed: Mutex::new(confirmed),
             renewing: AtomicBool::new(false),
         }
@@ -68,28 +71,29 @@ impl Entry {
         self.reply.times.contain(now)
     }
 
-    /// When the source confirmed the status last.
-    pub fn confirmed(&self) -> Instant {
-        *held(&self.confirmed)
-    }
-
-    /// How long ago that was.
+    /// How long ago the source was asked that confirmed the status last.
     pub fn age(&self) -> Duration {
-        self.confirmed().elapsed()
+        held(&self.confirmed).elapsed()
     }
 
-    /// The source says the same again.
-    pub fn confirm(&self) {
-        *held(&self.confirmed) = Instant::now();
+    /// The source says the same again; it was asked at `asked`, and what it said may be as old as that.
+    pub fn confirm(&self, asked: Instant) {
+        let mut confirmed = held(&self.confirmed);
+        *confirmed = asked.max(*confirmed);
+    }
+
+    /// Whether a new signature is due.
+    pub fn is_due(&self, now: u64) -> bool {
+        now >= self.refresh_at
     }
 
     /// Whether a new signature is due, for the one caller who then has to see to it.
     pub fn claims_renewal(&self, now: u64) -> bool {
-        now >= self.refresh_at && !self.renewing.swap(true, Ordering::Relaxed)
+        self.is_due(now) && !self.renewing.swap(true, Ordering::Relaxed)
     }
 
-    /// The renewal did not succeed: somebody else may try.
-    pub fn renewal_failed(&self) {
+    /// The renewal is over. Where it did not succeed, this entry is still the one in use, and somebody else may try.
+    pub fn renewal_is_over(&self) {
         self.renewing.store(false, Ordering::Relaxed);
     }
 }
@@ -129,6 +133,11 @@ impl<F: Clone> Cache<F> {
     /// Puts an entry in the place of an older one.
     pub fn keep(&self, key: Key, entry: Arc<Entry>) {
         self.store.insert(key, entry);
+    }
+
+    /// How many entries there are, and the octets they take.
+    pub fn size(&self) -> (usize, u64) {
+        (self.store.len(), self.store.weight())
     }
 
     /// Takes an entry out.

@@ -124,6 +124,11 @@ impl Launcher {
         }
     }
 
+    /// Asks for a generation that starts afresh, for this reason.
+    pub fn renew(&self, reason: &str) {
+        let _ = self.end.send(&Report::Renew(Text::cut(reason))); // a launcher that is gone is noticed elsewhere
+    }
+
     /// Answers pings until there is something else. Blocks its thread.
     pub fn next(&self) -> Result<Word, Fault> {
         loop {

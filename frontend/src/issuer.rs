@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use der::{Decode, Reader, SliceReader, Tag, TagNumber};
 use ocsp_frontend_settings::{self as settings, NoRecord};
 use ocsp_wire::HashAlgorithm;
 use openssl::hash::{MessageDigest, hash};
-use x509_cert::Certificate;
 
+use crate::certificate::Certificate;
 use crate::pem;
 use crate::request::{CertId, Hash};
 
@@ -19,6 +18,12 @@ pub struct Issuer {
     pub source: usize,
     /// What is said of a serial without record.
     pub unknown: NoRecord,
+    /// Whether the signer wants the certificate for *good*.
+    pub proof_needed: bool,
+    /// Its name, as DER, as its certificate has it.
+    pub subject: Box<[u8]>,
+    /// Since when its certificate is valid, in seconds since 1970: nothing it issued was revoked before.
+    pub not_before: u64,
     hashes: [(Vec<u8>, Vec<u8>); 4],
 }
 
@@ -112,14 +117,9 @@ fn open(settings: &settings::Issuer) -> Result<Issuer, String> {
         .map_err(|error| format!("{path}: cannot be read by the frontend's user: {error}"))?;
     let der = pem::certificate(&octets)
         .ok_or_else(|| format!("{path}: a certificate in PEM or DER was expected"))?;
-    let certificate = Certificate::from_der(&der)
-        .map_err(|error| format!("{path}: is no certificate in DER: {error}"))?;
-    let subject = subject(&der).ok_or_else(|| format!("{path}: is no certificate in DER"))?;
-    let key = certificate
-        .tbs_certificate
-        .subject_public_key_info
-        .subject_public_key
-        .raw_bytes();
+    let certificate =
+        Certificate::from_der(&der).ok_or_else(|| format!("{path}: is no certificate in DER"))?;
+    let (subject, key) = (certificate.subject, certificate.key);
     let hashed = |digest| -> Result<_, openssl::error::ErrorStack> {
         Ok((hash(digest, subject)?.to_vec(), hash(digest, key)?.to_vec()))
     };
@@ -139,64 +139,9 @@ fn open(settings: &settings::Issuer) -> Result<Issuer, String> {
         name: settings.name.clone(),
         source: settings.source,
         unknown: settings.unknown,
+        proof_needed: settings.proof_needed,
+        subject: subject.into(),
+        not_before: certificate.not_before,
         hashes,
     })
-}
-
-/// The subject of a certificate as it stands: its octets are what is hashed, and to decode a Name may reorder it.
-fn subject(certificate: &[u8]) -> Option<&[u8]> {
-    let content = |sequence| -> Option<&[u8]> {
-        let header = SliceReader::new(sequence).ok()?.peek_header().ok()?;
-        let length = usize::try_from(header.length).ok()?;
-        sequence.get(sequence.len().checked_sub(length)?..)
-    };
-    let tbs = SliceReader::new(content(certificate)?)
-        .ok()?
-        .tlv_bytes()
-        .ok()?;
-    let mut fields = SliceReader::new(content(tbs)?).ok()?;
-    let version = Tag::ContextSpecific {
-        constructed: true,
-        number: TagNumber::N0,
-    };
-    if fields.peek_tag().ok()? == version {
-        fields.tlv_bytes().ok()?;
-    }
-    // Serial, algorithm, issuer and validity stand before it.
-    for _ in 0..4 {
-        fields.tlv_bytes().ok()?;
-    }
-    fields.tlv_bytes().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subject_is_hashed_as_it_stands_even_where_der_would_order_it_otherwise() {
-        let tlv = |tag: u8, parts: &[&[u8]]| {
-            let content = parts.concat();
-            [&[tag, u8::try_from(content.len()).unwrap()][..], &content].concat()
-        };
-        let attribute = |name: u8| tlv(0x30, &[&[6, 3, 0x55, 4, name], &tlv(0x0c, &[b"a"])]);
-        // Of one RDN, the attribute with the larger type first.
-        let name = tlv(0x30, &[&tlv(0x31, &[&attribute(10), &attribute(3)])]);
-        for version in [&[][..], &[0xa0, 3, 2, 1, 2]] {
-            let tbs = tlv(
-                0x30,
-                &[
-                    version,
-                    &[2, 1, 1, 0x30, 0, 0x30, 0, 0x30, 0],
-                    &name,
-                    &[0x30, 0],
-                ],
-            );
-            let certificate = tlv(0x30, &[&tbs, &[0x30, 0, 3, 1, 0]]);
-            assert_eq!(subject(&certificate), Some(&name[..]));
-        }
-        for cut in 0..40 {
-            let _ = subject(&name[..cut.min(name.len())]);
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ocsp_frontend_settings::{ListenerKind, Settings};
+use ocsp_frontend_settings::{Listener, ListenerKind, Purpose, Settings};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::answer::Responder;
 use crate::seldom::Seldom;
-use crate::{http, raw};
+use crate::{admin, http, raw};
 
 /// After an accept that failed: descriptors may be short.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -45,7 +45,11 @@ impl Serving {
     ) -> Self {
         let limits = &settings.limits;
         // A listener holds a place while it waits for a connection to put there.
-        let waiting = u32::try_from(settings.listeners.len().saturating_sub(1)).unwrap_or(0);
+        let listeners = settings.listeners.iter();
+        let listeners = listeners
+            .filter(|listener| listener.purpose == Purpose::Ocsp)
+            .count();
+        let waiting = u32::try_from(listeners.saturating_sub(1)).unwrap_or(0);
         let most = limits.connections.saturating_add(waiting);
         Self {
             responder,
@@ -83,6 +87,21 @@ impl Serving {
         };
         if let Some(until) = until {
             sleep_until(until).await;
+        }
+    }
+
+    /// Waits a little after an accept that failed, but for those that a client caused.
+    async fn accepted(&self, accepted: std::io::Result<()>) {
+        if let Err(error) = accepted
+            && error.raw_os_error().is_some()
+            && !matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::WouldBlock
+            )
+        {
+            self.troubles
+                .warn((), || format!("a connection cannot be accepted: {error}"));
+            sleep(PAUSE).await;
         }
     }
 
@@ -161,14 +180,35 @@ pub enum Listening {
     Tcp(TcpListener),
     /// HTTP.
     Unix(UnixListener),
+    /// How the service does.
+    Admin(Admin),
 }
+
+/// A listening socket for `admin`.
+pub enum Admin {
+    /// TCP
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+/// Connections to one such socket at a time. They take no places of those who ask for answers.
+const MOST_ADMINS: usize = 16;
 
 impl Listening {
     /// Takes a socket into the runtime. It is non-blocking already.
-    pub fn new(kind: ListenerKind, socket: OwnedFd) -> std::io::Result<Self> {
-        Ok(match kind {
-            ListenerKind::Tcp => Self::Tcp(TcpListener::from_std(socket.into())?),
-            ListenerKind::Unix => Self::Unix(UnixListener::from_std(socket.into())?),
+    pub fn new(listener: &Listener, socket: OwnedFd) -> std::io::Result<Self> {
+        Ok(match (listener.kind, listener.purpose) {
+            (ListenerKind::Tcp, Purpose::Ocsp) => Self::Tcp(TcpListener::from_std(socket.into())?),
+            (ListenerKind::Unix, Purpose::Ocsp) => {
+                Self::Unix(UnixListener::from_std(socket.into())?)
+            }
+            (ListenerKind::Tcp, Purpose::Admin) => {
+                Self::Admin(Admin::Tcp(TcpListener::from_std(socket.into())?))
+            }
+            (ListenerKind::Unix, Purpose::Admin) => {
+                Self::Admin(Admin::Unix(UnixListener::from_std(socket.into())?))
+            }
         })
     }
 
@@ -183,7 +223,12 @@ impl Listening {
     }
 
     async fn accept_all(&self, serving: &Arc<Serving>) {
+        let admins = Arc::new(Semaphore::new(MOST_ADMINS));
         loop {
+            if let Self::Admin(admin) = self {
+                serving.accepted(admin.accept(serving, &admins).await).await;
+                continue;
+            }
             // At the bound, connections wait in the socket.
             let Some(place) = serving.place().await else {
                 return;
@@ -201,20 +246,36 @@ impl Listening {
                         drop(place);
                     });
                 }),
+                Self::Admin(_) => return,
             };
-            if let Err(error) = accepted
-                && error.raw_os_error().is_some()
-                && !matches!(
-                    error.kind(),
-                    std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::WouldBlock
-                )
-            {
-                serving
-                    .troubles
-                    .warn((), || format!("a connection cannot be accepted: {error}"));
-                sleep(PAUSE).await;
+            serving.accepted(accepted).await;
+        }
+    }
+}
+
+impl Admin {
+    async fn accept(&self, serving: &Arc<Serving>, admins: &Arc<Semaphore>) -> std::io::Result<()> {
+        let Ok(place) = Arc::clone(admins).acquire_owned().await else {
+            return Ok(());
+        };
+        let responder = Arc::clone(&serving.responder);
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(async move {
+                    admin::serve(stream, responder).await;
+                    drop(place);
+                });
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(async move {
+                    admin::serve(stream, responder).await;
+                    drop(place);
+                });
             }
         }
+        Ok(())
     }
 }
 

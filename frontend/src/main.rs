@@ -6,9 +6,12 @@
 //! them a typed question, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from the
 //! [`signer`], whose words [`response`] compares with the question.
 
+mod admin;
 mod answer;
 mod cache;
+mod certificate;
 mod control;
+mod counts;
 mod http;
 mod issuer;
 mod listener;
@@ -18,8 +21,10 @@ mod request;
 mod response;
 mod sandbox;
 mod seldom;
+mod serial;
 mod signer;
 mod status;
+mod tlv;
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -27,7 +32,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ocsp_child::{boundary, exit, log};
-use ocsp_frontend_settings::Settings;
+use ocsp_frontend_settings::{Needed, Settings};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -68,16 +74,23 @@ fn main() -> ExitCode {
         Err(faults) => return refuse(&faults),
     };
     let mut notes = Vec::new();
-    let sources: Vec<Source> = settings
-        .sources
-        .iter()
-        .map(|source| Source::open(source, &mut notes))
-        .collect();
+    let mut sources = Vec::new();
+    let mut faults = Vec::new();
+    for (place, source) in settings.sources.iter().enumerate() {
+        let issuers = settings.issuers.iter();
+        let issuers = issuers.filter(|issuer| issuer.source == place).count();
+        match Source::open(source, issuers, &mut notes) {
+            Ok(source) => sources.push(source),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if !faults.is_empty() {
+        return refuse(&faults);
+    }
     if let Err(error) = sandbox::lock_in(&settings) {
         return refuse(&[error.to_string()]);
     }
-    let available = sources.iter().all(Source::available);
-    if (settings.check || settings.sources_needed) && !available {
+    if settings.needed != Needed::Nothing && !sources.iter().all(Source::has_files) {
         let faults: Vec<_> = notes
             .iter()
             .filter_map(|note| note.strip_prefix("warning: "))
@@ -85,7 +98,26 @@ fn main() -> ExitCode {
             .collect();
         return refuse(&faults);
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.threads.max(1).into())
+        .max_blocking_threads(1)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&[format!("the runtime cannot be started: {error}")]),
+    };
     if settings.check {
+        runtime.block_on(async {
+            for source in &sources {
+                let (more, wrong) = source.examine().await;
+                notes.extend(more);
+                faults.extend(wrong);
+            }
+        });
+        if !faults.is_empty() {
+            return refuse(&faults);
+        }
         let sent = launcher.ready(&notes);
         return code(if sent.is_ok() {
             exit::DONE
@@ -93,7 +125,19 @@ fn main() -> ExitCode {
             exit::BROKEN
         });
     }
-    match serve(settings, sockets, issuers, sources, launcher, &notes) {
+    if settings.needed == Needed::Everything {
+        runtime.block_on(async {
+            for source in &sources {
+                faults.extend(source.reach().await.err());
+            }
+        });
+        if !faults.is_empty() {
+            return refuse(&faults);
+        }
+    }
+    match serve(
+        &runtime, settings, sockets, issuers, sources, launcher, &notes,
+    ) {
         Ok(()) => code(exit::DONE),
         Err(error) => {
             log::error(format_args!("the frontend cannot go on: {error}"));
@@ -102,8 +146,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Threads, runtime, boundary, clients; until retired and done, or told to leave.
+/// Sources, boundary, clients; until retired and done, or told to leave.
 fn serve(
+    runtime: &Runtime,
     settings: Settings,
     sockets: Vec<OwnedFd>,
     issuers: Issuers,
@@ -111,15 +156,11 @@ fn serve(
     launcher: Launcher,
     notes: &[String],
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.threads.max(1).into())
-        .max_blocking_threads(1)
-        .enable_all()
-        .build()?;
-    for source in &sources {
-        source.keep_up()?;
-    }
+    let launcher = Arc::new(launcher);
     runtime.block_on(async {
+        for source in &sources {
+            source.keep_up(&launcher)?;
+        }
         let signer = Signer::connect(boundary())?;
         if !signer.greeted().await {
             return Err(std::io::Error::other("the signer left before it served"));
@@ -130,7 +171,7 @@ fn serve(
         let serving = Arc::new(Serving::new(Arc::new(responder), &settings, retired));
         let mut accepting = Vec::new();
         for (listener, socket) in settings.listeners.iter().zip(sockets) {
-            let listening = Listening::new(listener.kind, socket)?;
+            let listening = Listening::new(listener, socket)?;
             accepting.push(tokio::spawn(listening.accept(Arc::clone(&serving))));
         }
         launcher.ready(notes).map_err(std::io::Error::other)?;

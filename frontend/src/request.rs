@@ -9,6 +9,8 @@ use ocsp_wire::{HashAlgorithm, Octets, Parameters};
 use x509_cert::ext::Extension;
 use x509_ocsp::Request;
 
+use crate::tlv::{context, inside};
+
 /// Certificates in one request.
 const MOST: usize = 100;
 
@@ -139,26 +141,6 @@ fn cut(der: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     };
     let whole = outer.is_finished() && request.is_finished() && fields.is_finished();
     whole.then_some((list, extensions))
-}
-
-const fn context(number: TagNumber) -> Tag {
-    Tag::ContextSpecific {
-        constructed: true,
-        number,
-    }
-}
-
-/// Takes the next value of `reader`, which must be of this kind: a reader over its content.
-fn inside<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Option<SliceReader<'a>> {
-    let header = reader.peek_header().ok()?;
-    let value = reader.tlv_bytes().ok()?;
-    let length = usize::try_from(header.length).ok()?;
-    let content = value.get(value.len().checked_sub(length)?..)?;
-    if header.tag == tag {
-        SliceReader::new(content).ok()
-    } else {
-        None
-    }
 }
 
 /// The nonce, which stands at most once and is an OCTET STRING of 1 to 128 octets within the extension's own. Other

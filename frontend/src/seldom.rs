@@ -30,6 +30,11 @@ impl<K: Eq + Hash> Seldom<K> {
         self.say(kind, text, log::warning);
     }
 
+    /// A change of state likewise.
+    pub fn notice(&self, kind: K, text: impl FnOnce() -> String) {
+        self.say(kind, text, log::notice);
+    }
+
     /// A security event likewise.
     pub fn security(&self, kind: K, text: impl FnOnce() -> String) {
         self.say(kind, text, log::security);

@@ -105,6 +105,11 @@ impl Signer {
             .is_ok()
     }
 
+    /// Whether there is a signer to ask.
+    pub fn is_there(&self) -> bool {
+        self.pending.held().is_some()
+    }
+
     /// Asks one question about items of `issuer`, the one at `place`.
     pub async fn ask(
         &self,

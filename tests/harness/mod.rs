@@ -7,6 +7,7 @@
 
 mod ca;
 mod client;
+mod database;
 mod folder;
 mod process;
 mod scene;
@@ -14,6 +15,7 @@ mod server;
 
 pub use ca::*;
 pub use client::*;
+pub use database::*;
 pub use folder::{Folder, set_mode};
 pub use process::*;
 pub use scene::*;

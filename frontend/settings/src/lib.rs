@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Serve, or look and report only.
     pub check: bool,
-    /// Refuse to serve unless every source that is a file can be read: another generation serves, and it has them.
-    pub sources_needed: bool,
+    /// Without which sources it refuses to serve.
+    pub needed: Needed,
     /// The user id that the frontend must find itself under.
     pub uid: u32,
     /// The group id likewise.
@@ -48,6 +48,18 @@ impl Settings {
     }
 }
 
+/// Which sources must be there before a frontend serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Needed {
+    /// None: nobody serves yet, and what is missing may come.
+    Nothing,
+    /// Those that are files: another generation serves, and it has them.
+    Files,
+    /// All: another generation serves, and asked for this one because a database of its does not answer.
+    Everything,
+}
+
 /// Limits at the socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +82,18 @@ pub struct Listener {
     pub address: String,
     /// What it is.
     pub kind: ListenerKind,
+    /// What is answered there.
+    pub purpose: Purpose,
+}
+
+/// What is answered on a listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// OCSP.
+    Ocsp,
+    /// How the service does: `/healthz`, `/readyz`, `/metrics`.
+    Admin,
 }
 
 /// What a listening socket is.
@@ -105,6 +129,62 @@ pub enum SourceKind {
         /// The folder of issued certificates, `newcerts/`; without it nothing proves *good*.
         certificates: Option<String>,
     },
+    /// MySQL or MariaDB.
+    Mysql(Mysql),
+}
+
+/// A MySQL or MariaDB database. There is no password here, only the name of its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mysql {
+    /// The account.
+    pub user: String,
+    /// Its hosts, tried in this order; of no meaning where there is a socket.
+    pub hosts: Vec<Host>,
+    /// The server's Unix socket.
+    pub socket: Option<String>,
+    /// The database.
+    pub database: String,
+    /// The file of the account's password; without it the account has none, or the server knows the caller by its user id.
+    pub password_file: Option<String>,
+    /// Certificates that the server's must chain to, PEM; without it nothing is encrypted.
+    pub tls_ca: Option<String>,
+    /// In which revocation times are: `UTC`, an offset such as `+02:00`, or a name of the machine's time zone database.
+    pub time_zone: String,
+    /// The table.
+    pub table: String,
+    /// Its columns.
+    pub columns: Columns,
+    /// Connections, each with at most one statement at a time.
+    pub connections: u16,
+    /// Milliseconds that a look-up may take.
+    pub timeout_ms: u64,
+}
+
+/// A host of a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Its name or address, without brackets.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// The columns of a table of certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Columns {
+    /// The serial, `0x` and hexadecimal digits.
+    pub serial: String,
+    /// *Valid* or *Revoked*.
+    pub status: String,
+    /// When it was revoked.
+    pub time: String,
+    /// Why.
+    pub reason: String,
+    /// The certificate, PEM or DER.
+    pub certificate: String,
 }
 
 /// An issuer, as far as the frontend needs to know it.
@@ -119,6 +199,8 @@ pub struct Issuer {
     pub source: usize,
     /// What is said of a serial without record.
     pub unknown: NoRecord,
+    /// Whether the signer wants the certificate for *good*.
+    pub proof_needed: bool,
 }
 
 /// What is said of a serial without record (RFC 9919 section 3.2.3, RFC 6960 section 2.2).

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use ocsp_child::log;
 use ocsp_wire::Reason;
 
-use super::{Proof, Record, Revocation, Unavailable};
+use super::{NoAnswer, Proof, Record, Revocation};
+use crate::serial;
 
 /// Between two looks at the file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -99,14 +100,14 @@ impl Index {
     }
 
     /// The record of a serial.
-    pub fn look_up(&self, serial: &[u8]) -> Result<Option<Record>, Unavailable> {
+    pub fn look_up(&self, serial: &[u8]) -> Result<Option<Record>, NoAnswer> {
         let rows = held_rows(&self.rows);
-        let Some(revoked) = rows.as_ref().ok_or(Unavailable)?.get(serial) else {
+        let Some(revoked) = rows.as_ref().ok_or(NoAnswer::Unavailable)?.get(serial) else {
             return Ok(None);
         };
         let proof = match &self.certificates {
             None => Proof::None,
-            Some(folder) => Proof::File(folder.join(format!("{}.pem", name_of(serial)))),
+            Some(folder) => Proof::File(folder.join(format!("{}.pem", serial::digits(serial)))),
         };
         Ok(Some(Record {
             revoked: *revoked,
@@ -256,7 +257,7 @@ fn row(line: &str) -> Result<Row, String> {
     time(expiry).ok_or_else(|| {
         format!("the expiry is {expiry:?}, YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ was expected")
     })?;
-    let serial = octets_of(serial)
+    let serial = serial::from_digits(serial)
         .ok_or_else(|| format!("the serial is {serial:?}, hexadecimal was expected"))?;
     let revoked = match (status, revocation) {
         ("V" | "E", "") => None,
@@ -319,66 +320,9 @@ fn time(text: &str) -> Option<u64> {
     Some(date.unix_duration().as_secs())
 }
 
-/// The content octets of a serial's INTEGER, from its hexadecimal digits.
-fn octets_of(digits: &str) -> Option<Box<[u8]>> {
-    if digits.is_empty()
-        || digits.len() > 128
-        || !digits.bytes().all(|octet| octet.is_ascii_hexdigit())
-    {
-        return None;
-    }
-    let even = if digits.len().is_multiple_of(2) {
-        digits.to_owned()
-    } else {
-        format!("0{digits}")
-    };
-    let mut octets = vec![0]; // the sign
-    for pair in even.as_bytes().chunks(2) {
-        octets.push(u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?);
-    }
-    let minimal = octets
-        .windows(2)
-        .position(|pair| !matches!(pair, [0, 0..=0x7f]))
-        .unwrap_or(octets.len() - 1);
-    Some(octets.split_off(minimal).into())
-}
-
-/// The name that `openssl ca` gives a certificate in `newcerts/`: the serial's whole octets in upper case.
-fn name_of(serial: &[u8]) -> String {
-    let magnitude = match serial {
-        [0, magnitude @ ..] if !magnitude.is_empty() => magnitude,
-        all => all,
-    };
-    magnitude
-        .iter()
-        .map(|octet| format!("{octet:02X}"))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn serials_are_minimal_integers_however_they_are_spelled() {
-        let cases: [(&str, &[u8]); 7] = [
-            ("01", &[1]),
-            ("1", &[1]),
-            ("00", &[0]),
-            ("7F", &[0x7f]),
-            ("80", &[0, 0x80]),
-            ("0080", &[0, 0x80]),
-            ("094e315f", &[0x09, 0x4e, 0x31, 0x5f]),
-        ];
-        for (digits, octets) in cases {
-            assert_eq!(*octets_of(digits).unwrap(), *octets, "{digits}");
-        }
-        for wrong in ["", "-01", "0x01", "zz", "1 2"] {
-            assert_eq!(octets_of(wrong), None, "{wrong}");
-        }
-        assert_eq!(name_of(&[0, 0x80]), "80");
-        assert_eq!(name_of(&[0x09, 0x4e]), "094E");
-    }
 
     #[test]
     fn rows_are_read_as_openssl_writes_them() {

@@ -1,16 +1,24 @@
 //! The one seam to where statuses stand: *what is the status of this serial of this issuer, and what proves it*. One
-//! file for each kind of source.
+//! room for each kind of source.
 
 mod index;
+mod mysql;
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ocsp_frontend_settings as settings;
 use ocsp_wire::{Certificate, Evidence, Reason, Status};
+use openssl::sha::sha256;
 
+use crate::control::Launcher;
+use crate::counts::SourceCounts;
+use crate::issuer::Issuer;
 use crate::pem;
 
 /// What a source knows of a serial.
@@ -38,13 +46,39 @@ pub enum Proof {
     None,
     /// In a file, PEM or DER.
     File(PathBuf),
+    /// Its DER.
+    Certificate(Bytes),
 }
 
-/// The source cannot say, for now.
+/// A record as small as it can be kept with the answer to it: what it said of the status, and which proof that had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    revoked: Option<Revocation>,
+    proof: [u8; 32],
+}
+
+/// Why there is neither a record nor none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unavailable;
+pub enum NoAnswer {
+    /// The source cannot say, for now.
+    Unavailable,
+    /// What the source says makes no sense; it has logged what.
+    Broken,
+}
 
 impl Record {
+    /// What is kept of it.
+    pub fn said(&self) -> Said {
+        Said {
+            revoked: self.revoked,
+            proof: match &self.proof {
+                Proof::None => [0; 32],
+                Proof::File(path) => sha256(path.as_os_str().as_bytes()),
+                Proof::Certificate(der) => sha256(der),
+            },
+        }
+    }
+
     /// What the signer is asked to say.
     pub fn status(&self) -> Status {
         match self.revoked {
@@ -56,12 +90,18 @@ impl Record {
     /// What the signer is shown for it: the certificate, for *good*. A file of a local CA folder is read where it is
     /// needed: it costs some microseconds, and a thread pool for it would cost more.
     pub fn evidence(&self) -> Result<Evidence, String> {
-        let Proof::File(path) = &self.proof else {
-            return Ok(Evidence::None);
-        };
         if self.revoked.is_some() {
             return Ok(Evidence::None);
         }
+        let path = match &self.proof {
+            Proof::None => return Ok(Evidence::None),
+            Proof::Certificate(der) => {
+                return Certificate::new(&**der)
+                    .map(Evidence::Certificate)
+                    .map_err(|error| format!("a certificate of a table {error}"));
+            }
+            Proof::File(path) => path,
+        };
         let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
         let mut octets = Vec::with_capacity(4096);
         File::open(path)
@@ -86,42 +126,104 @@ pub struct Source {
 
 enum Kind {
     Index(index::Index),
+    Mysql(mysql::Mysql),
 }
 
 impl Source {
-    /// Opens a source. Notes and warnings are for `check`; a source that is not available yet is not an error.
-    pub fn open(settings: &settings::Source, notes: &mut Vec<String>) -> Self {
+    /// Opens a source that serves so many issuers. Notes and warnings are for `check`; a source that is not available yet is
+    /// not an error, but a file that no later look could make better is.
+    pub fn open(
+        settings: &settings::Source,
+        issuers: usize,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, String> {
+        let name = &settings.name;
         let kind =
             match &settings.kind {
                 settings::SourceKind::Index { file, certificates } => Kind::Index(
-                    index::Index::open(&settings.name, file, certificates.as_deref(), notes),
+                    index::Index::open(name, file, certificates.as_deref(), notes),
                 ),
+                settings::SourceKind::Mysql(mysql) => {
+                    Kind::Mysql(mysql::Mysql::open(name, mysql, issuers < 2, notes)?)
+                }
             };
-        Self {
-            name: settings.name.clone(),
+        Ok(Self {
+            name: name.clone(),
             revalidate: Duration::from_millis(settings.revalidate_ms),
             kind,
-        }
+        })
     }
 
-    /// Starts what keeps the source up to date.
-    pub fn keep_up(&self) -> std::io::Result<()> {
+    /// Starts what keeps the source up to date. Must be called within the runtime.
+    pub fn keep_up(&self, launcher: &Arc<Launcher>) -> std::io::Result<()> {
         match &self.kind {
             Kind::Index(index) => index.keep_up(),
+            Kind::Mysql(mysql) => {
+                mysql.keep_up(launcher);
+                Ok(())
+            }
         }
     }
 
-    /// Whether it can answer now.
-    pub fn available(&self) -> bool {
+    /// Whether its files could be read.
+    pub fn has_files(&self) -> bool {
         match &self.kind {
             Kind::Index(index) => index.available(),
+            Kind::Mysql(_) => true,
         }
     }
 
-    /// The record of a serial, given as the content octets of its INTEGER; none, if there is none.
-    pub async fn look_up(&self, serial: &[u8]) -> Result<Option<Record>, Unavailable> {
+    /// Looks whether a database can be reached, before anybody depends on it. The error names the source, and why not.
+    pub async fn reach(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Index(_) => Ok(()),
+            Kind::Mysql(mysql) => mysql.reach().await,
+        }
+    }
+
+    /// Looks at everything that a database must have for us, for `check`: what is well or could be better, and what is not
+    /// well. An index has been looked at when it was opened.
+    pub async fn examine(&self) -> (Vec<String>, Vec<String>) {
+        match &self.kind {
+            Kind::Index(_) => (Vec::new(), Vec::new()),
+            Kind::Mysql(mysql) => mysql.examine().await,
+        }
+    }
+
+    /// Whether it answers now; if not, why.
+    pub async fn answers(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Index(index) if index.available() => Ok(()),
+            Kind::Index(_) => Err("no file was read yet".to_owned()),
+            Kind::Mysql(mysql) => mysql.answers().await,
+        }
+    }
+
+    /// Whether it answered when it was asked last.
+    pub fn is_up(&self) -> bool {
+        match &self.kind {
+            Kind::Index(index) => index.available(),
+            Kind::Mysql(mysql) => !mysql.is_down(),
+        }
+    }
+
+    /// What a database was asked since the start.
+    pub fn counts(&self) -> Option<&SourceCounts> {
+        match &self.kind {
+            Kind::Index(_) => None,
+            Kind::Mysql(mysql) => Some(mysql.counts()),
+        }
+    }
+
+    /// The record of a serial of an issuer, given as the content octets of its INTEGER; none, if there is none.
+    pub async fn look_up(
+        &self,
+        serial: &[u8],
+        issuer: &Issuer,
+    ) -> Result<Option<Record>, NoAnswer> {
         match &self.kind {
             Kind::Index(index) => index.look_up(serial),
+            Kind::Mysql(mysql) => mysql.look_up(serial, issuer).await,
         }
     }
 }

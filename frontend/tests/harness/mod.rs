@@ -750,6 +750,7 @@ impl Stage {
             listeners: vec![settings::Listener {
                 address: "127.0.0.1:0".to_owned(),
                 kind: ListenerKind::Tcp,
+                purpose: settings::Purpose::Ocsp,
             }],
             sources: vec![settings::Source {
                 name: "ca".to_owned(),
@@ -764,6 +765,7 @@ impl Stage {
                 certificate,
                 source: 0,
                 unknown: NoRecord::Unauthorized,
+                proof_needed: true,
             }],
         };
         let stage = Self {

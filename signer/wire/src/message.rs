@@ -10,7 +10,7 @@ use bincode::{BorrowDecode, Decode, Encode};
 use crate::frame::Fault;
 
 /// The version of the protocol that this crate speaks. It changes with every change of a message's octets.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// A message that travels in frames, in one direction only.
 pub trait Message: Encode + Decode<()> {
@@ -534,6 +534,9 @@ pub enum Report {
     Refused(List<Text<1000>, 100>),
     /// The answer to a ping.
     Pong(u64),
+    /// A frontend that serves asks for a fresh generation, which looks again at what this one could read only at its start;
+    /// for this reason.
+    Renew(Text<1000>),
 }
 
 const CONTROL_MAX: usize = 4 << 20;

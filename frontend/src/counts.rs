@@ -1,0 +1,49 @@
+//! What this frontend has done since its start, for `/metrics`. Each number only grows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// One more.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Answers that were signed: *good*, *revoked*, *unknown*.
+    pub answers: Count,
+    /// *malformedRequest*
+    pub malformed: Count,
+    /// *internalError*
+    pub internal_error: Count,
+    /// *tryLater*
+    pub try_later: Count,
+    /// *unauthorized*
+    pub unauthorized: Count,
+    /// Answers that came from the cache, without a look at the source.
+    pub hits: Count,
+    /// Signatures that were asked for.
+    pub signatures: Count,
+}
+
+/// What is counted of a source that is a database.
+#[derive(Debug, Default)]
+pub struct SourceCounts {
+    /// Look-ups.
+    pub look_ups: Count,
+    /// Statements in which they travelled.
+    pub statements: Count,
+    /// Rows that were complained about.
+    pub row_errors: Count,
+}

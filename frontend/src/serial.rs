@@ -1,0 +1,103 @@
+//! Serial numbers: the content octets of their INTEGER, and the hexadecimal digits that people and tables write.
+
+/// Whether a certificate could carry this serial (RFC 5280 section 4.1.2.2): only of such a one can there be a record, and
+/// only of such a one can it be said that it was never issued.
+pub fn is_issuable(serial: &[u8]) -> bool {
+    match serial {
+        [] | [0] => false,
+        [first, ..] if *first >= 0x80 => false,
+        [0, magnitude @ ..] => magnitude.len() <= 20,
+        magnitude => magnitude.len() <= 20,
+    }
+}
+
+/// The content octets of a serial's INTEGER, from its hexadecimal digits, however many zeros they begin with.
+pub fn from_digits(digits: &str) -> Option<Box<[u8]>> {
+    if digits.is_empty()
+        || digits.len() > 128
+        || !digits.bytes().all(|octet| octet.is_ascii_hexdigit())
+    {
+        return None;
+    }
+    let even = if digits.len().is_multiple_of(2) {
+        digits.to_owned()
+    } else {
+        format!("0{digits}")
+    };
+    let mut octets = vec![0]; // the sign
+    for pair in even.as_bytes().chunks(2) {
+        octets.push(u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?);
+    }
+    let minimal = octets
+        .windows(2)
+        .position(|pair| !matches!(pair, [0, 0..=0x7f]))
+        .unwrap_or(octets.len() - 1);
+    Some(octets.split_off(minimal).into())
+}
+
+/// The whole octets of a serial without its sign, in upper case: how `openssl` writes it, and `openssl ca` names the
+/// certificate in `newcerts/`.
+pub fn digits(serial: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+    ];
+    let magnitude = match serial {
+        [0, magnitude @ ..] if !magnitude.is_empty() => magnitude,
+        all => all,
+    };
+    let nibbles = magnitude.iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
+    nibbles
+        .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_are_minimal_integers_however_they_are_spelled() {
+        let cases: [(&str, &[u8]); 7] = [
+            ("01", &[1]),
+            ("1", &[1]),
+            ("00", &[0]),
+            ("7F", &[0x7f]),
+            ("80", &[0, 0x80]),
+            ("0080", &[0, 0x80]),
+            ("094e315f", &[0x09, 0x4e, 0x31, 0x5f]),
+        ];
+        for (digits, octets) in cases {
+            assert_eq!(*from_digits(digits).unwrap(), *octets, "{digits}");
+        }
+        for wrong in ["", "-01", "0x01", "zz", "1 2"] {
+            assert_eq!(from_digits(wrong), None, "{wrong}");
+        }
+        assert_eq!(digits(&[0, 0x80]), "80");
+        assert_eq!(digits(&[0x09, 0x4e]), "094E");
+        assert_eq!(digits(&[0]), "00");
+    }
+
+    #[test]
+    fn only_a_positive_serial_of_at_most_20_octets_can_be_issued() {
+        let long = |first: &[u8], more| [first, &vec![0xff; more]].concat();
+        for issuable in [
+            vec![1],
+            vec![0x7f],
+            vec![0, 0x80],
+            long(&[1], 19),
+            long(&[0], 20),
+        ] {
+            assert!(is_issuable(&issuable), "{issuable:?}");
+        }
+        for not in [
+            vec![],
+            vec![0],
+            vec![0x80],
+            vec![0xff, 1],
+            long(&[1], 20),
+            long(&[0], 21),
+        ] {
+            assert!(!is_issuable(&not), "{not:?}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Connections to the database: what was read and resolved before the process was locked in, and how one is made. Trusts
+//! the server no further than TLS, where there is TLS, has shown who it is.
+
+use std::fs::{self, Metadata};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts};
+use ocsp_frontend_settings as settings;
+use openssl::x509::X509;
+use tokio::time::timeout;
+
+/// Octets that a packet of the server may have: a row with the largest certificate has 64 KiB.
+const LARGEST_PACKET: usize = 4 << 20;
+/// Octets of a password file.
+const LONGEST_PASSWORD: usize = 4096;
+/// After so long of silence the kernel looks whether a server is still there.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Where the database is, and who we are there.
+pub struct Hosts {
+    hosts: Vec<Host>,
+    deadline: Duration,
+}
+
+struct Host {
+    /// For logs.
+    name: String,
+    /// One for each of its addresses; none where the name could not be resolved.
+    addresses: Vec<Opts>,
+}
+
+/// A connection, and the host that it leads to, by place.
+pub struct Link {
+    /// The connection.
+    pub conn: Conn,
+    /// The host: 0 is the first.
+    pub host: usize,
+    /// Why the hosts before it were passed over.
+    pub passed: Option<String>,
+}
+
+impl Hosts {
+    /// Reads the files and resolves the names, while the process still can. Names that cannot be resolved are warnings: the
+    /// next generation may have more luck. What is wrong with a file is an error.
+    pub fn open(settings: &settings::Mysql, notes: &mut Vec<String>) -> Result<Self, String> {
+        let deadline = Duration::from_millis(settings.timeout_ms);
+        // `lock_wait_timeout`: the server gives up before we do. The rest is what servers are configured to do otherwise:
+        // without autocommit a connection would see the table as it was at its first look-up, for ever.
+        let patience = (settings.timeout_ms / 2000).max(1);
+        let setup =
+            format!("SET autocommit = 1, time_zone = '+00:00', lock_wait_timeout = {patience}");
+        let mut options = OptsBuilder::default()
+            .user(Some(&settings.user))
+            .db_name(Some(&settings.database))
+            .setup(vec![setup])
+            .prefer_socket(false)
+            .tcp_keepalive(Some(KEEPALIVE))
+            .max_allowed_packet(Some(LARGEST_PACKET))
+            .wait_timeout(Some(28_800));
+        if let Some(file) = &settings.password_file {
+            options = options.pass(Some(password(file, notes)?));
+        }
+        if let Some(file) = &settings.tls_ca {
+            let tls = SslOpts::default()
+                .with_root_certs(vec![certificates(file)?.into()])
+                .with_disable_built_in_roots(true);
+            options = options.ssl_opts(Some(tls));
+        }
+        if let Some(socket) = &settings.socket {
+            let host = Host {
+                name: socket.clone(),
+                addresses: vec![Opts::from(options.socket(Some(socket)))],
+            };
+            return Ok(Self {
+                hosts: vec![host],
+                deadline,
+            });
+        }
+        let hosts = settings
+            .hosts
+            .iter()
+            .map(|host| {
+                let of = |address: IpAddr| {
+                    let options = options.clone().ip_or_hostname(&host.name);
+                    let options = options.tcp_port(host.port);
+                    Opts::from(options.resolved_ips(Some(vec![address])))
+                };
+                Host {
+                    name: format!("{}:{}", host.name, host.port),
+                    addresses: addresses(host, notes).into_iter().map(of).collect(),
+                }
+            })
+            .collect();
+        Ok(Self { hosts, deadline })
+    }
+
+    /// The name of the host at a place.
+    pub fn name(&self, place: usize) -> &str {
+        self.hosts.get(place).map_or("", |host| &host.name)
+    }
+
+    /// How many hosts there are.
+    pub fn count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Connects to the first that can be reached of the hosts before `end`. The error names each, and why it could not.
+    pub async fn connect(&self, end: usize) -> Result<Link, String> {
+        let mut failures = Vec::new();
+        for host in 0..end.min(self.hosts.len()) {
+            match self.connect_to(host).await {
+                Ok(conn) => {
+                    let passed = (!failures.is_empty()).then(|| failures.join("; "));
+                    return Ok(Link { conn, host, passed });
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(failures.join("; "))
+    }
+
+    /// Connects to the host at a place, at the first of its addresses that answers. The error names it.
+    pub async fn connect_to(&self, place: usize) -> Result<Conn, String> {
+        let Some(host) = self.hosts.get(place) else {
+            return Err("there is no such host".to_owned());
+        };
+        let mut failure = "its name could not be resolved".to_owned();
+        for address in &host.addresses {
+            match timeout(self.deadline, Conn::new(address.clone())).await {
+                Ok(Ok(conn)) => return Ok(conn),
+                Ok(Err(error)) => failure = sentence(&error),
+                Err(_) => failure = format!("no connection within {:?}", self.deadline),
+            }
+        }
+        Err(format!("{}: {failure}", host.name))
+    }
+}
+
+/// The content of a password file, but for the end of its line.
+fn password(file: &str, notes: &mut Vec<String>) -> Result<String, String> {
+    let unreadable = |error| format!("{file}: cannot be read by the frontend's user: {error}");
+    let about = fs::metadata(file).map_err(unreadable)?;
+    if open_to_others(&about) {
+        let mode = about.mode() & 0o7777;
+        return Err(format!(
+            "{file}: has mode {mode:04o}, so that others can read the password: expected 0400, owned by the frontend's user"
+        ));
+    }
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let password = text.strip_suffix('\n').unwrap_or(&text);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    if password.is_empty() || password.len() > LONGEST_PASSWORD || password.contains('\n') {
+        return Err(format!(
+            "{file}: a password in one line of at most {LONGEST_PASSWORD} octets was expected"
+        ));
+    }
+    if password.trim() != password {
+        notes.push(format!(
+            "warning: {file}: the password begins or ends with a space"
+        ));
+    }
+    Ok(password.to_owned())
+}
+
+fn open_to_others(about: &Metadata) -> bool {
+    about.mode() & 0o007 != 0
+}
+
+/// The certificates of a file, all of which must be such: a mistake would show as a handshake that fails.
+fn certificates(file: &str) -> Result<Vec<u8>, String> {
+    let octets = fs::read(file)
+        .map_err(|error| format!("{file}: cannot be read by the frontend's user: {error}"))?;
+    match X509::stack_from_pem(&octets) {
+        Ok(found) if !found.is_empty() => Ok(octets),
+        Ok(_) | Err(_) => Err(format!("{file}: certificates in PEM were expected")),
+    }
+}
+
+fn addresses(host: &settings::Host, notes: &mut Vec<String>) -> Vec<IpAddr> {
+    let name = &host.name;
+    let mut found: Vec<IpAddr> = match (&**name, host.port).to_socket_addrs() {
+        Ok(found) => found.map(|address| address.ip()).collect(),
+        Err(error) => {
+            notes.push(format!(
+                "warning: the database host {name:?} cannot be resolved: {error}"
+            ));
+            Vec::new()
+        }
+    };
+    found.dedup();
+    if name == "localhost" && !found.iter().all(IpAddr::is_loopback) {
+        notes.push(format!(
+            "warning: the database host \"localhost\" is {found:?} here, of which only loopback addresses are used"
+        ));
+        found.retain(IpAddr::is_loopback);
+    }
+    found
+}
+
+/// What became of a statement.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The connection broke: another one may do.
+    Lost(String),
+    /// The server says no; the connection goes on.
+    Refused(String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        let text = sentence(&error);
+        match &error {
+            Error::Server(server) if !ends_connection(server.code) => Self::Refused(text),
+            Error::Server(_)
+            | Error::Io(_)
+            | Error::Driver(_)
+            | Error::Other(_)
+            | Error::Url(_) => Self::Lost(text),
+        }
+    }
+}
+
+/// Errors of a server that has ended the connection, is about to end, or has forgotten a prepared statement.
+fn ends_connection(code: u16) -> bool {
+    matches!(
+        code,
+        1053 | 1077 | 1079 | 1080 | 1152..=1161 | 1184 | 1243 | 1317 | 1615 | 1927 | 3169 | 4031
+    )
+}
+
+/// An error for an operator. What a server writes goes into it as it came: the launcher escapes control characters.
+pub fn sentence(error: &Error) -> String {
+    match error {
+        Error::Server(server) => format!("the server says {:?} ({})", server.message, server.code),
+        Error::Io(IoError::Io(error)) => error.to_string(),
+        Error::Io(IoError::Tls(error)) => format!("TLS: {error}"),
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            "the server does not speak TLS, which \"tls-ca\" asks for".to_owned()
+        }
+        Error::Driver(DriverError::UnknownAuthPlugin { name }) => {
+            format!("the account is known by the plugin {name:?}, which is not spoken here")
+        }
+        Error::Driver(DriverError::ConnectionClosed) => "the connection was closed".to_owned(),
+        Error::Driver(_) => {
+            "the server does not keep to the protocol of MySQL, or a packet was too large"
+                .to_owned()
+        }
+        Error::Other(_) | Error::Url(_) => "the connection cannot be made".to_owned(),
+    }
+}

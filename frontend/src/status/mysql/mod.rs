@@ -1,0 +1,616 @@
+//! MySQL and MariaDB. Look-ups that wait at the same moment travel as one statement; each connection has one statement at a
+//! time, so that the database never has more from us than there are connections. When the database does not answer, that
+//! is said at once to whoever asks, until a look of our own finds it well again. Trusts neither rows nor server.
+
+mod examine;
+mod link;
+mod row;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::tz::TimeZone;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Params, Value};
+use ocsp_frontend_settings as settings;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{sleep, timeout};
+
+use self::link::{Hosts, Link, Trouble};
+use self::row::{Complaint, Reading, Row, Time, judge, serial_of, spellings};
+use super::{NoAnswer, Record};
+use crate::answer::now;
+use crate::control::Launcher;
+use crate::counts::SourceCounts;
+use crate::issuer::Issuer;
+use crate::seldom::Seldom;
+
+/// Spellings in one statement. The sizes that statements come in are few, so that a connection keeps them prepared.
+const SIZES: [usize; 6] = [4, 8, 16, 32, 64, LARGEST];
+const LARGEST: usize = 128;
+/// Look-ups that may wait. More than as many clients can ask for at a time are not there to be served.
+const MOST_WAITING: usize = 16_384;
+/// A connection that was idle for so long is looked after: what stands between may have dropped it without a word.
+const IDLE: Duration = Duration::from_secs(15);
+/// Between two looks at a database that does not answer.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Between two tries of one connection, at first and at last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How long a connection stays at a host that is not the first, before it tries those before it again.
+const FALL_BACK: Duration = Duration::from_secs(30);
+/// When every address has failed for so long, a generation that resolves names and reads files anew may do better.
+const HOPELESS: Duration = Duration::from_secs(30);
+/// No certificate has this serial: a look-up for it asks for nothing but an answer.
+const NOBODY: &[u8] = &[0];
+
+type Rows = Arc<[Row]>;
+
+/// A database.
+pub struct Mysql {
+    shared: Arc<Shared>,
+    connections: u16,
+}
+
+struct Shared {
+    name: String,
+    hosts: Hosts,
+    settings: settings::Mysql,
+    zone: TimeZone,
+    /// Whether the source serves one issuer.
+    alone: bool,
+    /// How long a look-up may take, waiting included, and a statement.
+    patience: Duration,
+    statements: [String; SIZES.len()],
+    waiting: Mutex<VecDeque<Waiting>>,
+    work: Notify,
+    down: AtomicBool,
+    /// Why it is down, and since when nobody could connect.
+    state: Mutex<State>,
+    went_down: Notify,
+    connected: AtomicUsize,
+    falling_back: tokio::sync::Mutex<()>,
+    counts: SourceCounts,
+    complaints: Seldom<Complaint>,
+    troubles: Seldom<Kind>,
+}
+
+#[derive(Default)]
+struct State {
+    reason: String,
+    unreachable_since: Option<Instant>,
+    asked: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Down,
+    Up,
+    Connection,
+    Host,
+    Unasked,
+    Busy,
+}
+
+/// A look-up on its way.
+struct Waiting {
+    serial: Box<[u8]>,
+    tries: u8,
+    reply: oneshot::Sender<Result<Rows, NoAnswer>>,
+}
+
+impl Mysql {
+    /// Reads the files and resolves the names that connections need. `alone` where the source serves one issuer.
+    pub fn open(
+        name: &str,
+        settings: &settings::Mysql,
+        alone: bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, String> {
+        let fault = |what| format!("source {name:?}: {what}");
+        let mut noted = Vec::new();
+        let hosts = Hosts::open(settings, &mut noted).map_err(fault)?;
+        notes.extend(
+            noted
+                .into_iter()
+                .map(|note| match note.strip_prefix("warning: ") {
+                    Some(warning) => format!("warning: source {name:?}: {warning}"),
+                    None => format!("source {name:?}: {note}"),
+                }),
+        );
+        let zone = row::zone(&settings.time_zone)
+            .map_err(|found| fault(format!("the time zone {found}")))?;
+        let shared = Shared {
+            name: name.to_owned(),
+            hosts,
+            settings: settings.clone(),
+            zone,
+            alone,
+            patience: Duration::from_millis(settings.timeout_ms),
+            statements: SIZES.map(|size| statement(settings, size)),
+            waiting: Mutex::default(),
+            work: Notify::new(),
+            down: AtomicBool::new(false),
+            state: Mutex::default(),
+            went_down: Notify::new(),
+            connected: AtomicUsize::new(0),
+            falling_back: tokio::sync::Mutex::default(),
+            counts: SourceCounts::default(),
+            complaints: Seldom::default(),
+            troubles: Seldom::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            connections: settings.connections,
+        })
+    }
+
+    /// Starts the connections. Must be called within the runtime.
+    pub fn keep_up(&self, launcher: &Arc<Launcher>) {
+        for _ in 0..self.connections {
+            tokio::spawn(Arc::clone(&self.shared).work());
+        }
+        tokio::spawn(Arc::clone(&self.shared).watch(Arc::clone(launcher)));
+    }
+
+    /// The record of a serial of an issuer.
+    pub async fn look_up(
+        &self,
+        serial: &[u8],
+        issuer: &Issuer,
+    ) -> Result<Option<Record>, NoAnswer> {
+        let shared = &self.shared;
+        if self.is_down() {
+            return Err(NoAnswer::Unavailable);
+        }
+        let rows = shared.ask(serial).await?;
+        let reading = Reading {
+            issuer,
+            alone: shared.alone,
+            zone: &shared.zone,
+            now: now(),
+        };
+        judge(&rows, serial, &reading, |row, complaint| {
+            shared.counts.row_errors.add();
+            shared.complaints.error(complaint, || {
+                let spelled = String::from_utf8_lossy(&row.serial);
+                format!("source {:?}: row {spelled:?}: {complaint}", shared.name)
+            });
+        })
+    }
+
+    /// Whether the database answers now; if not, why.
+    pub async fn answers(&self) -> Result<(), String> {
+        let shared = &self.shared;
+        if !self.is_down() && shared.ask(NOBODY).await.is_ok() {
+            return Ok(());
+        }
+        let reason = shared.state().reason.clone();
+        Err(if reason.is_empty() {
+            format!("no answer within {:?}", shared.patience)
+        } else {
+            reason
+        })
+    }
+
+    /// What it has done since its start.
+    pub fn counts(&self) -> &SourceCounts {
+        &self.shared.counts
+    }
+
+    /// Whether it is down, as far as was seen last.
+    pub fn is_down(&self) -> bool {
+        self.shared.down.load(Ordering::Relaxed)
+    }
+
+    /// Makes one connection and asks one question, before anybody depends on it.
+    pub async fn reach(&self) -> Result<(), String> {
+        let shared = &self.shared;
+        let asked = async {
+            let mut link = shared.hosts.connect(usize::MAX).await?;
+            let keys = spellings(NOBODY);
+            let rows = shared.query(&mut link, keys).await;
+            rows.map(drop).map_err(|trouble| match trouble {
+                Trouble::Lost(text) | Trouble::Refused(text) => text,
+            })
+        };
+        let said = timeout(shared.patience * 4, asked).await;
+        said.unwrap_or_else(|_| Err(format!("no answer within {:?}", shared.patience * 4)))
+            .map_err(|reason| format!("source {:?}: {reason}", shared.name))
+    }
+}
+
+/// One look-up of so many keys.
+fn statement(settings: &settings::Mysql, keys: usize) -> String {
+    let columns = &settings.columns;
+    format!(
+        "SELECT `{}`, `{}`, `{}`, `{}`, `{}` FROM `{}` WHERE `{}` IN ({})",
+        columns.serial,
+        columns.status,
+        columns.time,
+        columns.reason,
+        columns.certificate,
+        settings.table,
+        columns.serial,
+        vec!["?"; keys].join(", ")
+    )
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- the asking side ------------------------------------------------------------------------------------------
+
+    /// The rows of a serial, of whichever issuer.
+    async fn ask(&self, serial: &[u8]) -> Result<Rows, NoAnswer> {
+        self.counts.look_ups.add();
+        let (reply, rows) = oneshot::channel();
+        {
+            let mut waiting = self.waiting();
+            if waiting.len() >= MOST_WAITING {
+                drop(waiting);
+                self.troubles.warn(Kind::Busy, || {
+                    format!(
+                        "source {:?}: {MOST_WAITING} look-ups wait already, more are not taken",
+                        self.name
+                    )
+                });
+                return Err(NoAnswer::Unavailable);
+            }
+            waiting.push_back(Waiting {
+                serial: serial.into(),
+                tries: 0,
+                reply,
+            });
+        }
+        self.work.notify_one();
+        match timeout(self.patience, rows).await {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable),
+        }
+    }
+
+    // ---- the answering side: one task for each connection ---------------------------------------------------------
+
+    /// Keeps one connection, and answers look-ups over it.
+    async fn work(self: Arc<Self>) {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.hosts.connect(usize::MAX).await {
+                Ok(link) => {
+                    self.connected.fetch_add(1, Ordering::Relaxed);
+                    self.state().unreachable_since = None;
+                    if let Some(passed) = &link.passed {
+                        self.troubles.warn(Kind::Host, || {
+                            format!(
+                                "source {:?}: another host than the first is asked: {passed}",
+                                self.name
+                            )
+                        });
+                    }
+                    let since = Instant::now();
+                    self.serve(link).await;
+                    self.connected.fetch_sub(1, Ordering::Relaxed);
+                    // A server that lets us in and then drops us is not asked without end.
+                    if since.elapsed() > PAUSES.1 {
+                        pause = PAUSES.0;
+                        continue;
+                    }
+                }
+                Err(reason) => self.unreachable(reason),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Answers look-ups over a connection until it breaks.
+    async fn serve(&self, mut link: Link) {
+        let mut settled = Instant::now();
+        loop {
+            if link.host > 0 && settled.elapsed() > FALL_BACK {
+                settled = Instant::now();
+                link = self.fall_back(link).await;
+            }
+            let Ok(batch) = timeout(IDLE, self.batch()).await else {
+                if !matches!(timeout(self.patience, link.conn.ping()).await, Ok(Ok(()))) {
+                    return;
+                }
+                continue;
+            };
+            let keys = batch
+                .iter()
+                .flat_map(|asked| spellings(&asked.serial))
+                .collect();
+            let said = timeout(self.patience, self.query(&mut link, keys)).await;
+            match said {
+                Ok(Ok(rows)) => self.hand_out(batch, rows),
+                Ok(Err(Trouble::Refused(reason))) => {
+                    hand_back(batch);
+                    self.go_down(reason);
+                }
+                Ok(Err(Trouble::Lost(reason))) => {
+                    self.again(batch, reason);
+                    return;
+                }
+                Err(_) => {
+                    hand_back(batch);
+                    self.go_down(format!(
+                        "a statement was not answered within {:?}",
+                        self.patience
+                    ));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tries the hosts before this one, one connection at a time while the others serve.
+    async fn fall_back(&self, link: Link) -> Link {
+        let Ok(_turn) = self.falling_back.try_lock() else {
+            return link;
+        };
+        match self.hosts.connect(link.host).await {
+            Ok(earlier) => earlier,
+            Err(_) => link,
+        }
+    }
+
+    /// Waits for look-ups, and takes as many as fit into one statement.
+    async fn batch(&self) -> Vec<Waiting> {
+        loop {
+            let mut batch: Vec<Waiting> = Vec::new();
+            let more = {
+                let mut waiting = self.waiting();
+                // Six spellings each at most; whoever does not wait any more is passed over.
+                while batch.len() < LARGEST / 6
+                    && let Some(asked) = waiting.pop_front()
+                {
+                    if !asked.reply.is_closed() {
+                        batch.push(asked);
+                    }
+                }
+                !waiting.is_empty()
+            };
+            if more {
+                self.work.notify_one();
+            }
+            if !batch.is_empty() {
+                return batch;
+            }
+            self.work.notified().await;
+        }
+    }
+
+    /// One statement: the rows that have one of these keys.
+    async fn query(&self, link: &mut Link, keys: Vec<String>) -> Result<Vec<Row>, Trouble> {
+        self.counts.statements.add();
+        let size = SIZES.iter().position(|size| *size >= keys.len());
+        let size = size.unwrap_or(SIZES.len() - 1);
+        let (Some(statement), Some(length)) = (self.statements.get(size), SIZES.get(size)) else {
+            return Ok(Vec::new()); // there are as many of one as of the other
+        };
+        let mut values: Vec<Value> = keys.into_iter().map(Value::from).collect();
+        let filling = values.last().cloned().unwrap_or(Value::NULL);
+        values.resize(*length, filling);
+        let rows: Vec<mysql_async::Row> = link
+            .conn
+            .exec(statement.as_str(), Params::Positional(values))
+            .await?;
+        Ok(rows.into_iter().map(row_of).collect())
+    }
+
+    /// Gives everybody the rows of their serial.
+    fn hand_out(&self, batch: Vec<Waiting>, rows: Vec<Row>) {
+        let mut of: HashMap<Box<[u8]>, Vec<Row>> = HashMap::new();
+        for row in rows {
+            match serial_of(&row.serial) {
+                Some(serial) => of.entry(serial).or_default().push(row),
+                None => self.troubles.error(Kind::Unasked, || {
+                    let spelled = String::from_utf8_lossy(&row.serial);
+                    format!(
+                        "source {:?}: row {spelled:?}: is no serial, and is passed over",
+                        self.name
+                    )
+                }),
+            }
+        }
+        let mut shared: HashMap<Box<[u8]>, Rows> = HashMap::new();
+        for asked in batch {
+            let rows = shared
+                .entry(asked.serial)
+                .or_insert_with_key(|serial| of.remove(serial).unwrap_or_default().into());
+            let _ = asked.reply.send(Ok(Arc::clone(rows))); // who does not wait any more is gone
+        }
+    }
+
+    /// The connection broke: another one may do, once.
+    fn again(&self, mut batch: Vec<Waiting>, reason: String) {
+        let mut failed = Vec::new();
+        {
+            let mut waiting = self.waiting();
+            while let Some(mut asked) = batch.pop() {
+                asked.tries += 1;
+                if asked.tries > 1 {
+                    failed.push(asked);
+                } else {
+                    waiting.push_front(asked);
+                }
+            }
+        }
+        self.work.notify_one();
+        if !failed.is_empty() {
+            hand_back(failed);
+            self.go_down(reason);
+        }
+    }
+
+    // ---- whether the database answers -----------------------------------------------------------------------------
+
+    /// No host lets us in. Where other connections are up, that is their affair only.
+    fn unreachable(&self, reason: String) {
+        if self.connected.load(Ordering::Relaxed) > 0 {
+            self.troubles.warn(Kind::Connection, || {
+                format!(
+                    "source {:?}: one of its connections cannot be made: {reason}",
+                    self.name
+                )
+            });
+            return;
+        }
+        self.state()
+            .unreachable_since
+            .get_or_insert_with(Instant::now);
+        self.go_down(reason);
+    }
+
+    /// From now on nobody waits for it.
+    fn go_down(&self, reason: String) {
+        let first = !self.down.swap(true, Ordering::Relaxed);
+        if first {
+            self.troubles.warn(Kind::Down, || {
+                format!("source {:?} does not answer: {reason}", self.name)
+            });
+        }
+        self.state().reason = reason;
+        let waiting: Vec<Waiting> = self.waiting().drain(..).collect();
+        hand_back(waiting);
+        if first {
+            self.went_down.notify_one();
+        }
+    }
+
+    /// Looks after a database that is down until it answers, and asks for a successor where there is no hope.
+    async fn watch(self: Arc<Self>, launcher: Arc<Launcher>) {
+        loop {
+            self.went_down.notified().await;
+            let since = Instant::now();
+            loop {
+                sleep(LOOK_EVERY).await;
+                if self.ask(NOBODY).await.is_ok() {
+                    break;
+                }
+                if let Some(seconds) = self.hopeless() {
+                    launcher.renew(&format!(
+                        "source {:?}: no address of its database has answered for {seconds} s",
+                        self.name
+                    ));
+                }
+            }
+            self.down.store(false, Ordering::Relaxed);
+            self.state().reason.clear();
+            self.troubles.notice(Kind::Up, || {
+                let seconds = since.elapsed().as_secs_f32();
+                format!("source {:?} answers again, after {seconds:.1} s", self.name)
+            });
+        }
+    }
+
+    /// For how many seconds nobody could connect, when it is time to ask for a successor.
+    fn hopeless(&self) -> Option<u64> {
+        let mut state = self.state();
+        let since = state.unreachable_since?.elapsed();
+        let asked_lately = state.asked.is_some_and(|asked| asked.elapsed() < HOPELESS);
+        if since < HOPELESS || asked_lately {
+            return None;
+        }
+        state.asked = Some(Instant::now());
+        Some(since.as_secs())
+    }
+}
+
+/// Tells everybody that there is no answer.
+fn hand_back(batch: Vec<Waiting>) {
+    for asked in batch {
+        let _ = asked.reply.send(Err(NoAnswer::Unavailable)); // who does not wait any more is gone
+    }
+}
+
+/// The columns of a row, in the order of [`statement`].
+fn row_of(row: mysql_async::Row) -> Row {
+    let mut values = row
+        .unwrap_raw()
+        .into_iter()
+        .map(|value| value.unwrap_or(Value::NULL));
+    let mut next = || values.next().unwrap_or(Value::NULL);
+    Row {
+        serial: octets(next()).unwrap_or_default(),
+        status: octets(next()),
+        time: match next() {
+            Value::NULL => Time::Null,
+            Value::Date(year, month, day, hour, minute, second, _) => {
+                Time::At(year, month, day, hour, minute, second)
+            }
+            Value::Bytes(_)
+            | Value::Int(_)
+            | Value::UInt(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Time(..) => Time::Strange,
+        },
+        reason: octets(next()),
+        certificate: Bytes::from(octets(next()).unwrap_or_default()),
+    }
+}
+
+/// The octets of a text or a blob. What is neither becomes a text that says nothing.
+fn octets(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::NULL => None,
+        Value::Bytes(octets) => Some(octets),
+        Value::Int(_)
+        | Value::UInt(_)
+        | Value::Float(_)
+        | Value::Double(_)
+        | Value::Date(..)
+        | Value::Time(..) => Some(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table as published.
+    pub fn settings() -> settings::Mysql {
+        let name = str::to_owned;
+        settings::Mysql {
+            user: name("cert"),
+            hosts: Vec::new(),
+            socket: Some(name("/run/mysqld/mysqld.sock")),
+            database: name("certs"),
+            password_file: None,
+            tls_ca: None,
+            time_zone: name("UTC"),
+            table: name("list_certs"),
+            columns: settings::Columns {
+                serial: name("cert_num"),
+                status: name("status"),
+                time: name("revocation_time"),
+                reason: name("revocation_reason"),
+                certificate: name("cert"),
+            },
+            connections: 4,
+            timeout_ms: 2000,
+        }
+    }
+
+    #[test]
+    fn a_statement_names_table_and_columns_as_configured() {
+        let mut settings = settings();
+        settings.table = "my certs".to_owned();
+        settings.columns.certificate = "x".to_owned();
+        assert_eq!(
+            statement(&settings, 2),
+            "SELECT `cert_num`, `status`, `revocation_time`, `revocation_reason`, `x` FROM `my certs` WHERE `cert_num` IN (?, ?)"
+        );
+    }
+}
