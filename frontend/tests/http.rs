@@ -318,6 +318,7 @@ fn a_unix_socket_serves_http() {
     stage.settings.listeners.push(Listener {
         address: path.clone(),
         kind: ListenerKind::Unix,
+        purpose: ocsp_frontend_settings::Purpose::Ocsp,
     });
     let frontend = stage.honest();
     let der = stage.authority.ask(GOOD).request();
@@ -1025,6 +1026,7 @@ fn a_retired_frontend_lets_idle_connections_go_when_their_time_is_over() {
     stage.settings.listeners.push(Listener {
         address: path.clone(),
         kind: ListenerKind::Unix,
+        purpose: ocsp_frontend_settings::Purpose::Ocsp,
     });
     let mut frontend = stage.honest();
     let der = stage.authority.ask(GOOD).request();

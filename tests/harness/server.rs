@@ -19,6 +19,18 @@ pub fn head(listen: &str) -> String {
     )
 }
 
+/// A line of `[listen]`: the admin listener.
+pub const ADMIN: &str = "admin = \"127.0.0.1:0\"";
+
+/// A number on the page of `/metrics`.
+pub fn metric(page: &str, name: &str) -> u64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("{name:?} is not in:\n{page}"))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
 /// The usual configuration of one CA: its index is looked at again after a second.
 pub fn usual(ca: &Ca) -> String {
     head("") + &ca.source("revalidate = \"1s\"") + &ca.issuer("")
@@ -229,6 +241,20 @@ impl Server {
             self.url()
         );
         run(&ca.folder, &words.split(' ').collect::<Vec<_>>()).1
+    }
+
+    /// What its admin listener says to GET: status and text.
+    pub fn admin(&self, path: &str) -> (u16, String) {
+        let line = self.says("metrics on ");
+        let address = line.split_once("metrics on ").unwrap().1.parse().unwrap();
+        let mut client = Client::to(address).unwrap();
+        client.send(&bodiless("GET", path)).unwrap();
+        let response = client.response().unwrap();
+        (response.status, String::from_utf8(response.body).unwrap())
+    }
+
+    pub fn metrics(&self) -> String {
+        self.admin("/metrics").1
     }
 
     /// Sends one request by POST, on a connection of its own.

@@ -733,7 +733,7 @@ impl Stage {
         let (uid, gid) = identity();
         let settings = Settings {
             check: false,
-            sources_needed: false,
+            needed: settings::Needed::Nothing,
             uid,
             gid,
             separated: false, // that needs an empty bounding set, which the launcher makes

@@ -445,6 +445,7 @@ fn control(all: &mut All) {
                 Report::Refused(list(vec![text("a reason")])),
             ),
             ("report-pong", "Pong", Report::Pong(ID)),
+            ("report-renew", "Renew", Report::Renew(text("a reason"))),
         ],
     );
 }
