@@ -163,7 +163,7 @@ impl DbServer {
         } else {
             let mut command = self.root.command("mariadb-install-db");
             command.args(["--no-defaults", "--auth-root-authentication-method=normal"]);
-            command.args(["--skip-test-db", "--skip-name-resolve"]);
+            command.args(["--skip-test-db", "--skip-name-resolve", "--force"]);
             command
         };
         command.arg(format!("--datadir={data}"));
@@ -299,7 +299,7 @@ impl Drop for DbServer {
     }
 }
 
-/// A CA, and the server's certificate, for 127.0.0.1 and localhost.
+/// A CA, and the server's certificate, for localhost and no other name.
 fn certificates(folder: &Path) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     let words = format!(
@@ -310,7 +310,7 @@ fn certificates(folder: &Path) {
     let words = format!(
         "openssl req -x509 {key} -days 30 -keyout server.key -out server.pem -subj /CN=localhost \
          -CA ca.pem -CAkey ca.key -addext basicConstraints=critical,CA:FALSE \
-         -addext subjectAltName=DNS:localhost,IP:127.0.0.1"
+         -addext subjectAltName=DNS:localhost"
     );
     must(folder, &words.split_whitespace().collect::<Vec<_>>());
 }
@@ -333,10 +333,15 @@ impl Database {
 
     pub fn on(server: Arc<DbServer>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("certs_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self::on_called(server, &format!("certs_{number}"))
+    }
+
+    /// One with this name, which is that of the account as well.
+    pub fn on_called(server: Arc<DbServer>, name: &str) -> Self {
         let database = Self {
             server,
-            name,
+            name: name.to_owned(),
             folder: Folder::new(),
         };
         let name = &database.name;

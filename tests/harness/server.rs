@@ -170,6 +170,11 @@ impl Server {
         self.says_after(0, text)
     }
 
+    /// Waits longer.
+    pub fn says_within(&self, patience: Duration, text: &str) -> String {
+        self.line(patience, text, |_, line| line.contains(text))
+    }
+
     /// Waits for a log line with this text, behind as many others.
     pub fn says_after(&self, mark: usize, text: &str) -> String {
         self.line(PATIENCE, text, |at, line| at >= mark && line.contains(text))

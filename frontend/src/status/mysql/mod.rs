@@ -17,6 +17,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Value};
 use ocsp_frontend_settings as settings;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use self::link::{Hosts, Link, Trouble};
@@ -71,7 +72,8 @@ struct Shared {
     state: Mutex<State>,
     went_down: Notify,
     connected: AtomicUsize,
-    falling_back: tokio::sync::Mutex<()>,
+    /// Whose turn it is to connect.
+    turn: tokio::sync::Mutex<()>,
     counts: SourceCounts,
     complaints: Seldom<Complaint>,
     troubles: Seldom<Kind>,
@@ -136,7 +138,7 @@ impl Mysql {
             state: Mutex::default(),
             went_down: Notify::new(),
             connected: AtomicUsize::new(0),
-            falling_back: tokio::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             counts: SourceCounts::default(),
             complaints: Seldom::default(),
             troubles: Seldom::default(),
@@ -282,28 +284,33 @@ impl Shared {
 
     /// Keeps one connection, and answers look-ups over it.
     async fn work(self: Arc<Self>) {
+        loop {
+            let link = self.connect().await;
+            if let Some(passed) = &link.passed {
+                self.troubles.warn(Kind::Host, || {
+                    let name = &self.name;
+                    format!("source {name:?}: another host than the first is asked: {passed}")
+                });
+            }
+            self.connected.fetch_add(1, Ordering::Relaxed);
+            let since = Instant::now();
+            self.serve(link).await;
+            self.connected.fetch_sub(1, Ordering::Relaxed);
+            // A server that lets us in and then drops us is not asked without end.
+            sleep(PAUSES.0.saturating_sub(since.elapsed())).await;
+        }
+    }
+
+    /// Tries until a host lets us in. One connection at a time does: a server that is in trouble, or does not know us, has
+    /// enough to do with one, and the others come when that one is in.
+    async fn connect(&self) -> Link {
+        let _turn = self.turn.lock().await;
         let mut pause = PAUSES.0;
         loop {
             match self.hosts.connect(usize::MAX).await {
                 Ok(link) => {
-                    self.connected.fetch_add(1, Ordering::Relaxed);
                     self.state().unreachable_since = None;
-                    if let Some(passed) = &link.passed {
-                        self.troubles.warn(Kind::Host, || {
-                            format!(
-                                "source {:?}: another host than the first is asked: {passed}",
-                                self.name
-                            )
-                        });
-                    }
-                    let since = Instant::now();
-                    self.serve(link).await;
-                    self.connected.fetch_sub(1, Ordering::Relaxed);
-                    // A server that lets us in and then drops us is not asked without end.
-                    if since.elapsed() > PAUSES.1 {
-                        pause = PAUSES.0;
-                        continue;
-                    }
+                    return link;
                 }
                 Err(reason) => self.unreachable(reason),
             }
@@ -355,7 +362,7 @@ impl Shared {
 
     /// Tries the hosts before this one, one connection at a time while the others serve.
     async fn fall_back(&self, link: Link) -> Link {
-        let Ok(_turn) = self.falling_back.try_lock() else {
+        let Ok(_turn) = self.turn.try_lock() else {
             return link;
         };
         match self.hosts.connect(link.host).await {
@@ -387,6 +394,8 @@ impl Shared {
                 return batch;
             }
             self.work.notified().await;
+            // Who asks for several at a time has asked for the first only.
+            yield_now().await;
         }
     }
 

@@ -322,3 +322,74 @@ pub fn serial_of(column: &[u8]) -> Option<Box<[u8]>> {
         .or_else(|| text.strip_prefix("0X"))?;
     serial::from_digits(digits)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_is_spelled_in_every_way_that_writers_have() {
+        let of = |serial: &[u8]| spellings(serial);
+        assert_eq!(of(&[0x12, 0x34]), ["0X1234", "0x1234"]);
+        assert_eq!(of(&[0x5a]), ["0X5A", "0x5a", "0x5A"]);
+        assert_eq!(
+            of(&[0x0a, 0xbc]),
+            ["0X0ABC", "0x0abc", "0x0ABC", "0XABC", "0xabc", "0xABC"]
+        );
+        assert_eq!(
+            of(&[0, 0xfe]),
+            ["0XFE", "0xfe", "0xFE", "0X00FE", "0x00fe", "0x00FE"]
+        );
+        assert_eq!(of(&[0]), ["0X00", "0x00", "0X0", "0x0"]);
+        for serial in [&[1][..], &[0x7f], &[0, 0x80], &[9, 0x4e, 0x31]] {
+            for spelled in spellings(serial) {
+                assert_eq!(serial_of(spelled.as_bytes()).as_deref(), Some(serial));
+            }
+        }
+        for wrong in ["", "0x", "12", "x12", "0x 12", "0x12\t", "0xgg", "-0x12"] {
+            assert_eq!(serial_of(wrong.as_bytes()), None, "{wrong}");
+        }
+        assert_eq!(serial_of(b"0x12  ").as_deref(), Some(&[0x12][..]));
+        assert_eq!(serial_of(&[0x30, 0x78, 0xff]), None);
+    }
+
+    #[test]
+    fn a_zone_is_utc_an_offset_or_a_name() {
+        let at = |text: &str| {
+            let zone = zone(text).unwrap();
+            seconds([2024, 1, 2], [3, 4, 5], &zone).unwrap()
+        };
+        assert_eq!(at("UTC"), 1_704_164_645);
+        assert_eq!(at("+02:00"), 1_704_164_645 - 7200);
+        assert_eq!(at("-09:30"), 1_704_164_645 + 34_200);
+        for wrong in [
+            "",
+            "+2:00",
+            "+02",
+            "+02:60",
+            "+15:00",
+            "02:00",
+            "Europe/Nowhere",
+            "+0a:00",
+        ] {
+            assert!(zone(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_date_that_is_none_has_no_seconds() {
+        let utc = TimeZone::UTC;
+        for (date, time) in [
+            ([0, 0, 0], [0, 0, 0]),
+            ([2024, 2, 30], [0, 0, 0]),
+            ([2024, 1, 0], [0, 0, 0]),
+            ([2024, 1, 1], [24, 0, 0]),
+            ([1969, 12, 31], [23, 59, 59]),
+            ([70_000, 1, 1], [0, 0, 0]),
+        ] {
+            assert_eq!(seconds(date, time, &utc), None, "{date:?} {time:?}");
+        }
+        assert_eq!(seconds([1970, 1, 1], [0, 0, 1], &utc), Some(1));
+        assert!(seconds([9999, 12, 31], [23, 59, 59], &utc).is_some());
+    }
+}
