@@ -262,7 +262,13 @@ impl Reader {
         let Some(unknown) = self.table.keys().find(|key| !known.contains(&key.as_str())) else {
             return Ok(());
         };
-        let nearest = known.iter().map(|known| (distance(unknown, known), known));
+        // One that begins like it is nearer than any that is spelled like it.
+        let nearest = known
+            .iter()
+            .map(|known| match known.strip_prefix(unknown.as_str()) {
+                Some(_) => (0, known),
+                None => (distance(unknown, known), known),
+            });
         let nearest = nearest
             .min()
             .filter(|(distance, _)| *distance <= 1 + unknown.len() / 3);

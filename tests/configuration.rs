@@ -133,6 +133,66 @@ fn a_mistake_is_exit_code_3_and_one_sentence_that_names_file_key_found_and_expec
             "line 1, column 7: is no TOML: unclosed table, expected `]`",
         ),
     ];
+    // A database's section in the place of the index's.
+    let mysql = |lines: &str| {
+        let section = format!("[[source]]\nname = \"ca\"\nkind = \"mysql\"\n{lines}\n");
+        head("") + &section + &scene.ca.issuer("")
+    };
+    let socket = "url = \"mysql://cert@localhost/certs?socket=/run/s\"\n";
+    let place = "[[source]] 1 (\"ca\"): ";
+    let database = |lines: &str, sentence: &str| (mysql(lines), format!("{place}{sentence}"));
+    let databases = [
+        database("", "key \"url\": found nothing, expected mysql://USER@HOST"),
+        database(
+            "url = \"mysql://cert:hunter2@localhost/certs\"",
+            "key \"url\": found a password, which belongs into a file named by \"password-file\", expected mysql://",
+        ),
+        database(
+            "url = \"mysql://cert@db.example/certs\"",
+            "key \"tls-ca\": found nothing, with the host \"db.example\", expected the certificates",
+        ),
+        database(
+            "url = \"mysql://cert@localhost,10.1.2.3/certs\"",
+            "key \"tls-ca\": found nothing, with the host \"10.1.2.3\", expected the certificates",
+        ),
+        database(
+            "url = \"mysql://cert@db/certs\"\ninsecure-plaintext = true\ntls-ca = \"/ca\"",
+            "key \"insecure-plaintext\": found true, with \"tls-ca\", expected one of",
+        ),
+        database(
+            &format!("{socket}tls-ca = \"/ca\""),
+            "key \"tls-ca\": found a file, with the Unix socket \"/run/s\", expected nothing",
+        ),
+        database(
+            &format!("{socket}insecure-plaintext = 1"),
+            "key \"insecure-plaintext\": found the number 1, expected true or false",
+        ),
+        database(
+            &format!("{socket}password = \"hunter2\""),
+            "key \"password\" is not known; the nearest known key is \"password-file\"",
+        ),
+        database(
+            &format!("{socket}table = \"a`b\""),
+            "key \"table\": found \"a`b\", expected a name of 1 to 64 characters",
+        ),
+        database(
+            &format!("{socket}connections = 65"),
+            "key \"connections\": found the number 65, expected a whole number from 1 to 64",
+        ),
+        database(
+            &format!("{socket}timeout = \"1m\""),
+            "key \"timeout\": found \"1m\", expected a duration from 100ms to 20s",
+        ),
+        database(
+            &format!("{socket}file = \"/index.txt\""),
+            "key \"file\" is not known",
+        ),
+    ];
+    mistakes.extend(
+        databases
+            .iter()
+            .map(|(config, sentence)| (config.clone(), sentence.as_str())),
+    );
     if root_for("mistakes in [users]") {
         let (frontend, signer) = (
             format!("frontend = {frontend}"),

@@ -233,7 +233,22 @@ fn ends_connection(code: u16) -> bool {
 /// An error for an operator. What a server writes goes into it as it came: the launcher escapes control characters.
 pub fn sentence(error: &Error) -> String {
     match error {
-        Error::Server(server) => format!("the server says {:?} ({})", server.message, server.code),
+        Error::Server(server) => {
+            let expected = match server.code {
+                1044 | 1142 | 1143 => ": expected an account that was granted SELECT on this table",
+                1045 | 1698 => {
+                    ": expected an account that may come from here, with the password of \"password-file\""
+                }
+                1049 => ": expected the database of \"url\"",
+                1054 => ": expected the columns that \"column-serial\" and so on name",
+                1146 => ": expected the table that \"table\" names",
+                _ => "",
+            };
+            format!(
+                "the server says {:?} ({}){expected}",
+                server.message, server.code
+            )
+        }
         Error::Io(IoError::Io(error)) => error.to_string(),
         Error::Io(IoError::Tls(error)) => format!("TLS: {error}"),
         Error::Driver(DriverError::NoClientSslFlagFromServer) => {
