@@ -37,7 +37,7 @@ pub fn source(mut section: Reader) -> Result<Source, Mistake> {
             file: section.required_path("file")?,
             certificates: section.path("certificates")?,
         },
-        Kind::Mysql => SourceKind::Mysql(mysql(&mut section)?),
+        Kind::Mysql => SourceKind::Mysql(Box::new(mysql(&mut section)?)),
     };
     section.finish()?;
     Ok(Source {

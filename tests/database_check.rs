@@ -100,7 +100,7 @@ fn what_a_database_lacks_is_said_in_one_sentence() {
         &database.source("ca", "column-reason = \"why\""),
         &["why", "lumn"],
     );
-    database.sql(&format!("CREATE TABLE secret AS SELECT * FROM list_certs"));
+    database.sql("CREATE TABLE secret AS SELECT * FROM list_certs");
     plan.fails(
         &database.source("ca", "table = \"secret\""),
         &["SELECT command denied"],

@@ -285,7 +285,8 @@ impl Responder {
         let (error, patience) = match reason {
             NoAnswer::Unavailable => {
                 self.troubles.warn(Trouble::Source, || {
-                    format!("source {:?} does not answer", asked.source.name)
+                    let name = &asked.source.name;
+                    format!("source {name:?} does not answer: what is cached is served, otherwise tryLater")
                 });
                 (OcspError::TryLater, self.max_stale)
             }

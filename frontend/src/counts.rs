@@ -47,3 +47,10 @@ pub struct SourceCounts {
     /// Rows that were complained about.
     pub row_errors: Count,
 }
+
+impl SourceCounts {
+    /// Look-ups, statements and row errors, in this order.
+    pub fn all(&self) -> [u64; 3] {
+        [&self.look_ups, &self.statements, &self.row_errors].map(Count::value)
+    }
+}

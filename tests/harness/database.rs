@@ -29,7 +29,7 @@ impl Root {
         let server = inside.join("usr/sbin/mysqld");
         assert!(
             !is_mysql || (server.exists() && folder.is_some()),
-            "{}: neither mariadbd nor mysqld: the Debian package mariadb-server is needed",
+            "{}: neither mariadbd nor mysqld: the Debian packages mariadb-server-core and mariadb-client-core are needed",
             inside.display()
         );
         Self { folder, is_mysql }

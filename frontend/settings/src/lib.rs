@@ -130,7 +130,7 @@ pub enum SourceKind {
         certificates: Option<String>,
     },
     /// MySQL or MariaDB.
-    Mysql(Mysql),
+    Mysql(Box<Mysql>),
 }
 
 /// A MySQL or MariaDB database. There is no password here, only the name of its file.

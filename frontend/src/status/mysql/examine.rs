@@ -59,6 +59,18 @@ impl Shared {
     }
 }
 
+/// Columns whose values come as octets.
+const TEXTS: [ColumnType; 8] = [
+    ColumnType::MYSQL_TYPE_STRING,
+    ColumnType::MYSQL_TYPE_VAR_STRING,
+    ColumnType::MYSQL_TYPE_VARCHAR,
+    ColumnType::MYSQL_TYPE_ENUM,
+    ColumnType::MYSQL_TYPE_TINY_BLOB,
+    ColumnType::MYSQL_TYPE_BLOB,
+    ColumnType::MYSQL_TYPE_MEDIUM_BLOB,
+    ColumnType::MYSQL_TYPE_LONG_BLOB,
+];
+
 /// Warnings about a database that will do; the error is why it will not.
 async fn look(conn: &mut Conn, settings: &settings::Mysql) -> Result<Vec<String>, String> {
     let failed = |error: mysql_async::Error| link::sentence(&error);
@@ -74,20 +86,13 @@ async fn look(conn: &mut Conn, settings: &settings::Mysql) -> Result<Vec<String>
     ];
     for (column, (name, expected)) in prepared.columns().iter().zip(wanted) {
         let found = column.column_type();
-        let fits = match found {
-            ColumnType::MYSQL_TYPE_DATETIME | ColumnType::MYSQL_TYPE_TIMESTAMP => {
-                expected == "a DATETIME"
-            }
-            ColumnType::MYSQL_TYPE_STRING
-            | ColumnType::MYSQL_TYPE_VAR_STRING
-            | ColumnType::MYSQL_TYPE_VARCHAR
-            | ColumnType::MYSQL_TYPE_ENUM
-            | ColumnType::MYSQL_TYPE_TINY_BLOB
-            | ColumnType::MYSQL_TYPE_BLOB
-            | ColumnType::MYSQL_TYPE_MEDIUM_BLOB
-            | ColumnType::MYSQL_TYPE_LONG_BLOB => expected != "a DATETIME",
-            #[allow(clippy::wildcard_enum_match_arm)] // any other kind of column is the wrong one
-            _ => false,
+        let fits = match expected {
+            "a DATETIME" => [
+                ColumnType::MYSQL_TYPE_DATETIME,
+                ColumnType::MYSQL_TYPE_TIMESTAMP,
+            ]
+            .contains(&found),
+            _ => TEXTS.contains(&found),
         };
         if !fits {
             return Err(format!(

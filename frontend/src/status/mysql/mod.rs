@@ -458,7 +458,7 @@ impl Shared {
         self.work.notify_one();
         if !failed.is_empty() {
             hand_back(failed);
-            self.go_down(reason);
+            self.go_down(format!("connections are lost: {reason}"));
         }
     }
 
