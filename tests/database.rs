@@ -22,7 +22,7 @@ struct Stage {
     server: Server,
     ca: Ca,
     database: Database,
-    folder: Folder,
+    _folder: Folder,
 }
 
 impl Stage {
@@ -38,7 +38,7 @@ impl Stage {
             server,
             ca,
             database,
-            folder,
+            _folder: folder,
         }
     }
 
