@@ -445,3 +445,17 @@ fn a_replica_that_lags_shows_a_revocation_when_it_has_it() {
     replica.sql("", go_on);
     primary.becomes(&server, "good", "good.crt: revoked");
 }
+
+#[test]
+fn a_generation_that_goes_takes_leave_of_the_database() {
+    let plan = Plan::new(&[]);
+    let server = plan.serve(&plan.by_socket(""));
+    contains(&plan.asked(&server, "good"), &["good.crt: good"]);
+    let lost = plan.database.server.counter("Aborted_clients");
+    server.signal(Signal::SIGHUP);
+    let next = server.next_generation(1);
+    contains(&plan.asked(&server, "good"), &["good.crt: good"]);
+    drop(server);
+    wait_until_gone(&next.pids());
+    assert_eq!(plan.database.server.counter("Aborted_clients"), lost);
+}

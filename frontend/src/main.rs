@@ -183,6 +183,9 @@ fn serve(
             listening.await.map_err(std::io::Error::other)?;
         }
         serving.done().await;
+        for source in serving.responder.sources() {
+            source.leave().await;
+        }
         Ok(())
     })
 }

@@ -165,6 +165,13 @@ impl Source {
         }
     }
 
+    /// Takes leave of a database.
+    pub async fn leave(&self) {
+        if let Kind::Mysql(mysql) = &self.kind {
+            mysql.leave().await;
+        }
+    }
+
     /// Whether its files could be read.
     pub fn has_files(&self) -> bool {
         match &self.kind {

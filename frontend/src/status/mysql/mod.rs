@@ -44,6 +44,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const FALL_BACK: Duration = Duration::from_secs(30);
 /// When every address has failed for so long, a generation that resolves names and reads files anew may do better.
 const HOPELESS: Duration = Duration::from_secs(30);
+/// How long connections may take to be closed, when the process is about to leave.
+const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 /// No certificate has this serial: a look-up for it asks for nothing but an answer.
 const NOBODY: &[u8] = &[0];
 
@@ -68,6 +70,7 @@ struct Shared {
     waiting: Mutex<VecDeque<Waiting>>,
     work: Notify,
     down: AtomicBool,
+    leaving: AtomicBool,
     /// Why it is down, and since when nobody could connect.
     state: Mutex<State>,
     went_down: Notify,
@@ -135,6 +138,7 @@ impl Mysql {
             waiting: Mutex::default(),
             work: Notify::new(),
             down: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             state: Mutex::default(),
             went_down: Notify::new(),
             connected: AtomicUsize::new(0),
@@ -155,6 +159,17 @@ impl Mysql {
             tokio::spawn(Arc::clone(&self.shared).work());
         }
         tokio::spawn(Arc::clone(&self.shared).watch(Arc::clone(launcher)));
+    }
+
+    /// Takes leave of the server, which would otherwise log that we were lost.
+    pub async fn leave(&self) {
+        let shared = &self.shared;
+        shared.leaving.store(true, Ordering::Relaxed);
+        shared.work.notify_waiters();
+        let until = Instant::now() + LEAVE_WITHIN;
+        while shared.connected.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+            sleep(LEAVE_WITHIN / 50).await;
+        }
     }
 
     /// The record of a serial of an issuer.
@@ -284,7 +299,7 @@ impl Shared {
 
     /// Keeps one connection, and answers look-ups over it.
     async fn work(self: Arc<Self>) {
-        loop {
+        while !self.leaving.load(Ordering::Relaxed) {
             let link = self.connect().await;
             if let Some(passed) = &link.passed {
                 self.troubles.warn(Kind::Host, || {
@@ -333,6 +348,10 @@ impl Shared {
                 }
                 continue;
             };
+            if batch.is_empty() {
+                let _ = timeout(LEAVE_WITHIN, link.conn.disconnect()).await; // it is over either way
+                return;
+            }
             let keys = batch
                 .iter()
                 .flat_map(|asked| spellings(&asked.serial))
@@ -371,7 +390,7 @@ impl Shared {
         }
     }
 
-    /// Waits for look-ups, and takes as many as fit into one statement.
+    /// Waits for look-ups, and takes as many as fit into one statement: none when this process is about to leave.
     async fn batch(&self) -> Vec<Waiting> {
         loop {
             let mut batch: Vec<Waiting> = Vec::new();
@@ -390,7 +409,7 @@ impl Shared {
             if more {
                 self.work.notify_one();
             }
-            if !batch.is_empty() {
+            if !batch.is_empty() || self.leaving.load(Ordering::Relaxed) {
                 return batch;
             }
             self.work.notified().await;
