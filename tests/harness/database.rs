@@ -84,12 +84,15 @@ impl DbServer {
         };
         fs::create_dir(&folder).unwrap();
         set_mode(&folder, 0o755);
+        fs::create_dir(folder.join("tmp")).unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
         let port = free.unwrap().port();
         let inside = |name: &str| root.inside(&folder.join(name));
         let mut arguments = vec![
             "--no-defaults".to_owned(),
             format!("--datadir={}", inside("data")),
+            // Of its own: servers that share one take each other's temporary tables away.
+            format!("--tmpdir={}", inside("tmp")),
             format!("--socket={}", inside("sock")),
             format!("--pid-file={}", inside("pid")),
             format!("--log-error={}", inside("log.err")),
