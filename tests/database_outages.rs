@@ -452,9 +452,12 @@ fn a_generation_that_goes_takes_leave_of_the_database() {
     let server = plan.serve(&plan.by_socket(""));
     contains(&plan.asked(&server, "good"), &["good.crt: good"]);
     let lost = plan.database.server.counter("Aborted_clients");
+    let first = server.generation();
     server.signal(Signal::SIGHUP);
     let next = server.next_generation(1);
+    wait_until_gone(&first.pids());
     contains(&plan.asked(&server, "good"), &["good.crt: good"]);
+    lacks(&server.log(), &["warning"]);
     drop(server);
     wait_until_gone(&next.pids());
     assert_eq!(plan.database.server.counter("Aborted_clients"), lost);

@@ -186,7 +186,8 @@ fn serve(
         for source in serving.responder.sources() {
             source.leave().await;
         }
-        Ok(())
+        // At once: taken apart piece by piece, this process would see its signer leave before it is gone itself.
+        std::process::exit(exit::DONE)
     })
 }
 
