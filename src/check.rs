@@ -24,7 +24,7 @@ pub fn check(file: &Path) -> Result<(), Failure> {
         file.display()
     ));
     let mut log = Log::new(crate::config::LogTo::Stderr);
-    let mut generation = Generation::start(1, &config, &[], Mode::Check, Needed::Everything)?;
+    let mut generation = Generation::start(1, &config, &[], Mode::Check, Needed::Files)?;
     let until = Instant::now() + Duration::from_secs(60);
     let mut all_well = true;
     while !generation.gone() {
@@ -79,7 +79,7 @@ fn print(child: &mut Child, event: Event) -> bool {
             false
         }
         // Of a frontend that serves only.
-        Event::Renewal(_) => true,
+        Event::Renewal { .. } => true,
         Event::Violated(fault) => {
             line(format_args!("FAILED  {name}: {fault}"));
             child.kill();

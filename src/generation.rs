@@ -119,8 +119,13 @@ pub enum Event {
     Ready(Vec<String>),
     /// Will not serve, for these reasons.
     Refused(Vec<String>),
-    /// A frontend asks for a fresh generation, for this reason.
-    Renewal(String),
+    /// A frontend asks for a fresh generation, because a source does not answer.
+    Renewal {
+        /// The source, by place.
+        source: u16,
+        /// For the log.
+        reason: String,
+    },
     /// Said something on its control socket that the protocol does not allow.
     Violated(Fault),
     /// Is gone.
@@ -394,10 +399,13 @@ impl Child {
                     return Err(Fault::UnknownId(number));
                 }
                 Report::Pong(number) => self.pings.answered = number,
-                Report::Renew(_) if !self.ready || self.role == Role::Signer => {
+                Report::Renew { .. } if !self.ready || self.role == Role::Signer => {
                     return Err(Fault::Order);
                 }
-                Report::Renew(reason) => events.push(Event::Renewal(reason.to_string())),
+                Report::Renew { source, reason } => events.push(Event::Renewal {
+                    source,
+                    reason: reason.to_string(),
+                }),
             }
         }
         Ok(())

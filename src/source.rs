@@ -1,7 +1,6 @@
 //! `[[source]]`: where statuses stand. Read like the rest of the configuration, and handed to the frontend as it is: the
 //! launcher opens none of the files, resolves none of the names, and speaks to no database.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ocsp_frontend_settings::{Columns, Host, Mysql, Source, SourceKind};
@@ -57,17 +56,17 @@ fn mysql(section: &mut Reader) -> Result<Mysql, Mistake> {
         let found = format!("a file, with the Unix socket {socket:?}");
         return Err(section.mistake("tls-ca", found, "nothing: no network is between the two"));
     }
-    match (&tls_ca, place.hosts.iter().find(|host| !is_local(host))) {
-        (None, Some(host)) if !plaintext && place.socket.is_none() => {
-            let found = format!("nothing, with the host {:?}", host.name);
-            let expected = "the certificates (PEM) that its server's must chain to, or insecure-plaintext = true";
-            return Err(section.mistake("tls-ca", found, expected));
-        }
-        (Some(_), _) if plaintext => {
-            let expected = "one of \"tls-ca\" and \"insecure-plaintext\"";
-            return Err(section.mistake("insecure-plaintext", "true, with \"tls-ca\"", expected));
-        }
-        (_, _) => {}
+    // Over plain TCP whoever answers on that port is given the password, on this machine as well: where the server is down,
+    // any user may.
+    if tls_ca.is_none() && place.socket.is_none() && !plaintext {
+        let found = "nothing, and no Unix socket in \"url\"";
+        let expected =
+            "the certificates (PEM) that the server's must chain to, or insecure-plaintext = true";
+        return Err(section.mistake("tls-ca", found, expected));
+    }
+    if tls_ca.is_some() && plaintext {
+        let expected = "one of \"tls-ca\" and \"insecure-plaintext\"";
+        return Err(section.mistake("insecure-plaintext", "true, with \"tls-ca\"", expected));
     }
     let connections = section.number("connections", 1, 64, 4)?;
     let timeout = section.duration(
@@ -111,15 +110,6 @@ fn identifier(section: &mut Reader, key: &'static str, default: &str) -> Result<
         return Err(section.mistake(key, format_args!("{name:?}"), expected));
     }
     Ok(name)
-}
-
-/// Whether a host is this machine, so that what is said to it does not travel.
-fn is_local(host: &Host) -> bool {
-    host.name == "localhost"
-        || host
-            .name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 struct Place {

@@ -22,6 +22,8 @@ use crate::log::{Log, Priority};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// When the service stops, how long a connection may be silent: its question may be on the way.
 const STOP_GRACE: Duration = Duration::from_millis(250);
+/// Between two generations that a frontend asks for: it asks twice a minute, and may be held by an attacker.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// Between two pings.
 const PING_EVERY: Duration = Duration::from_secs(2);
 
@@ -38,8 +40,10 @@ pub struct Supervisor<'a> {
     started: u64,
     budget: Budget,
     start_at: Option<Instant>,
-    /// Whether the generation that is started next was asked for by a frontend whose database does not answer.
-    renewing: bool,
+    /// The source without which the generation that is started next shall not serve: a frontend asked for that one because
+    /// this source does not answer.
+    renewing: Option<u16>,
+    renewed_at: Option<Instant>,
     ping_at: Instant,
     stop_by: Option<Instant>,
     served: bool,
@@ -70,7 +74,8 @@ impl<'a> Supervisor<'a> {
             started: 0,
             budget: Budget::default(),
             start_at: Some(now),
-            renewing: false,
+            renewing: None,
+            renewed_at: None,
             ping_at: now + PING_EVERY,
             stop_by: None,
             served: false,
@@ -207,10 +212,10 @@ impl<'a> Supervisor<'a> {
             .generations
             .iter()
             .any(|(phase, generation)| *phase == Phase::Serving && generation.whole());
-        let needed = match (served, std::mem::take(&mut self.renewing)) {
+        let needed = match (served, self.renewing.take()) {
             (false, _) => Needed::Nothing,
-            (true, false) => Needed::Files,
-            (true, true) => Needed::Everything,
+            (true, None) => Needed::Files,
+            (true, Some(source)) => Needed::Database(source),
         };
         let started = Generation::start(
             self.started,
@@ -294,21 +299,24 @@ impl<'a> Supervisor<'a> {
             }
         }
         self.start_at = Some(Instant::now());
-        self.renewing = false;
+        self.renewing = None;
     }
 
     /// A frontend asks for a successor that looks again at what it could read only at its start: where the database's hosts
     /// are, its password, its certificates. It goes on serving unless the successor reaches the database.
-    fn renew(&mut self, who: &str, reason: &str) {
+    fn renew(&mut self, who: &str, source: u16, reason: &str) {
+        let now = Instant::now();
         let starting = |(phase, _): &(Phase, _)| matches!(phase, Phase::Starting(_));
         let under_way = self.start_at.is_some() || self.generations.iter().any(starting);
-        if !under_way && self.stop_by.is_none() {
-            let text = format!("{who} asks for a new generation: {reason}");
-            self.log.own(Priority::WARNING, text);
-            let now = Instant::now();
-            self.start_at = Some(now + self.budget.wait(now));
-            self.renewing = true;
+        let lately = |at: Instant| now.duration_since(at) < RENEW_EVERY;
+        if under_way || self.stop_by.is_some() || self.renewed_at.is_some_and(lately) {
+            return;
         }
+        let text = format!("{who} asks for a new generation: {reason}");
+        self.log.own(Priority::WARNING, text);
+        self.start_at = Some(now);
+        self.renewing = Some(source);
+        self.renewed_at = Some(now);
     }
 
     /// SIGTERM or SIGINT: what is in hand is answered, for at most `drain`. A second one ends all at once.
@@ -394,9 +402,9 @@ impl<'a> Supervisor<'a> {
                     return Err(Failure::new(Reason::Refused, sentence));
                 }
             }
-            Event::Renewal(reason) => {
+            Event::Renewal { source, reason } => {
                 if phase == Phase::Serving {
-                    self.renew(&who, &reason);
+                    self.renew(&who, source, &reason);
                 }
             }
             Event::Violated(fault) => {

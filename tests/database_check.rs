@@ -14,6 +14,8 @@ mod harness;
 
 use harness::*;
 
+const PLAINTEXT: &str = "insecure-plaintext = true";
+
 /// A CA, its table, and the configuration of both.
 struct Plan {
     draft: Draft,
@@ -125,7 +127,7 @@ fn what_a_database_lacks_is_said_in_one_sentence() {
     // A port that nobody has.
     let closed = format!("mysql://{name}@127.0.0.1:1/{name}");
     plan.fails(
-        &database.source_at("ca", &closed, ""),
+        &database.source_at("ca", &closed, PLAINTEXT),
         &["127.0.0.1:1: ", "refused"],
     );
 }
@@ -135,7 +137,10 @@ fn a_host_of_several_that_fails_fails_the_check() {
     let plan = Plan::new();
     let (name, port) = (&plan.database.name, plan.database.server.port);
     let url = format!("mysql://{name}@127.0.0.1:{port},127.0.0.1:1/{name}");
-    plan.fails(&plan.database.source_at("ca", &url, ""), &["127.0.0.1:1: "]);
+    plan.fails(
+        &plan.database.source_at("ca", &url, PLAINTEXT),
+        &["127.0.0.1:1: "],
+    );
 }
 
 #[test]
@@ -208,6 +213,10 @@ fn files_that_a_source_names_are_looked_at() {
         &["the time zone \"Europe/Nowhere\" is not in the machine's"],
     );
     let rubbish = plan.draft.folder.file("rubbish", "no certificates");
-    let source = database.source_by_tcp("ca", &format!("tls-ca = {rubbish:?}"));
+    let url = format!(
+        "mysql://{0}@localhost:{1}/{0}",
+        database.name, database.server.port
+    );
+    let source = database.source_at("ca", &url, &format!("tls-ca = {rubbish:?}"));
     plan.fails(&source, &[&rubbish, "certificates in PEM were expected"]);
 }

@@ -279,9 +279,11 @@ fn of_several_hosts_the_first_that_answers_is_asked_and_the_first_is_come_back_t
         "mysql://{name}@127.0.0.1:{},127.0.0.1:{}/{name}",
         one.port, second.port
     );
-    let source = first
-        .database
-        .source_at("ca", &url, "revalidate = \"1s\"\n");
+    let source = first.database.source_at(
+        "ca",
+        &url,
+        "revalidate = \"1s\"\ninsecure-plaintext = true\n",
+    );
     one.stop();
     let server = first.serve(&first.config(&source));
     contains(&first.asked(&server, "good"), &["good.crt: revoked"]);
@@ -311,7 +313,7 @@ fn a_new_password_is_taken_up_by_a_generation_that_reaches_the_database() {
     let refused = "refuses to serve: source \"ca\": ";
     server.says_within(
         Duration::from_secs(60),
-        "asks for a new generation: source \"ca\": no address",
+        "asks for a new generation: source \"ca\": no host",
     );
     server.says(refused);
     contains(&plan.asked(&server, "good"), &["good.crt: good"]);
@@ -346,7 +348,7 @@ fn tls_is_verified_and_without_it_another_host_is_not_asked() {
     for (host, more, expected) in [
         ("localhost", other.as_str(), "certificate verify failed"),
         ("127.0.0.1", ca.as_str(), "mismatch"),
-        ("127.0.0.1", "", "Access denied"),
+        ("127.0.0.1", "insecure-plaintext = true", "Access denied"),
     ] {
         let server = plan.serve(&tcp(host, more));
         contains(&plan.asked(&server, "good"), &["trylater"]);

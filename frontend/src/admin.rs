@@ -15,12 +15,16 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 
 use crate::answer::Responder;
 use crate::counts::{Count, SourceCounts};
 
 /// For a request's header, and for the next request of an idle connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For a whole connection: who does not read what was asked for does not keep its place.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Serves one connection until it ends.
 pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, responder: Arc<Responder>) {
@@ -32,7 +36,7 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, responder: Arc<R
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .serve_connection(TokioIo::new(stream), service);
-    let _ = connection.await; // however it ended, it is the client's affair
+    let _ = timeout(LONGEST, connection).await; // however it ended, it is the client's affair
 }
 
 async fn respond(request: &Request<Incoming>, responder: &Responder) -> Response<Full<Bytes>> {

@@ -19,7 +19,7 @@ use crate::response::{OcspError, Times};
 use crate::seldom::Seldom;
 use crate::serial::{self, is_issuable};
 use crate::signer::{NotSigned, Signer};
-use crate::status::{NoAnswer, Record, Source};
+use crate::status::{NoAnswer, Record, Source, Urgency};
 
 /// A signed answer, ready to be sent any number of times.
 #[derive(Debug, Clone)]
@@ -89,9 +89,9 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// What the source knows of a serial. Of one that no certificate can carry there is nothing to know.
-    async fn record(&self, serial: &[u8]) -> Result<Option<Record>, NoAnswer> {
+    async fn record(&self, serial: &[u8], urgency: Urgency) -> Result<Option<Record>, NoAnswer> {
         if is_issuable(serial) {
-            self.source.look_up(serial, self.issuer).await
+            self.source.look_up(serial, self.issuer, urgency).await
         } else {
             Ok(None)
         }
@@ -233,7 +233,10 @@ impl Responder {
             return self.shared(key, entry);
         }
         let looked_up = Instant::now();
-        let record = match asked.record(&key.serial).await {
+        let urgency = entry.as_ref().map_or(Urgency::New, |_| Urgency::Kept);
+        let record = asked.record(&key.serial, urgency).await;
+        self.withdraw(asked, &key.serial, &record);
+        let record = match record {
             Ok(Some(record)) => record,
             Ok(None) => {
                 self.cache.forget(key);
@@ -241,11 +244,16 @@ impl Responder {
             }
             Err(reason) => return self.without_record(asked, key, entry.as_deref(), reason),
         };
-        match entry.filter(|entry| entry.said == record.said()) {
+        // To look up takes time, and an entry may have come to its end meanwhile.
+        let said = record.said();
+        match entry.filter(|entry| entry.said == said && entry.holds(now())) {
             Some(entry) if renew(&entry) => {
                 entry.confirm(looked_up);
-                let renewed = self.sign_and_keep(asked, key, record, looked_up).await;
-                Answer::Shared(renewed.unwrap_or_else(|_| entry.reply.clone()))
+                match self.sign_and_keep(asked, key, record, looked_up).await {
+                    Ok(reply) => Answer::Shared(reply),
+                    Err(_) if entry.holds(now()) => Answer::Shared(entry.reply.clone()),
+                    Err(error) => Answer::Error(error),
+                }
             }
             Some(entry) => {
                 entry.confirm(looked_up);
@@ -258,6 +266,19 @@ impl Responder {
         }
     }
 
+    /// Whoever learned that a certificate is not, or not any more, *good* sees to it that nobody is told so, whatever becomes
+    /// of the new answer: by no hash of its CertID, and not while the source does not answer.
+    fn withdraw(&self, asked: Asked<'_>, serial: &[u8], record: &Result<Option<Record>, NoAnswer>) {
+        let withdrawn = match record {
+            Ok(Some(record)) => record.revoked.is_some(),
+            Ok(None) | Err(NoAnswer::Broken) => true,
+            Err(NoAnswer::Unavailable) => false,
+        };
+        if withdrawn {
+            self.cache.forget_good(asked.place, serial);
+        }
+    }
+
     /// A cached answer; where its signature is due, somebody is sent for a new one.
     fn shared(self: &Arc<Self>, key: &Key, entry: &Arc<Entry>) -> Answer {
         if entry.claims_renewal(now()) {
@@ -267,7 +288,7 @@ impl Responder {
                     let renewed = responder.settle(asked, &key, Purpose::Renew);
                     responder.cache.once(&key, renewed).await;
                 }
-                entry.renewal_is_over();
+                entry.renewal_is_over(now());
             });
         }
         Answer::Shared(entry.reply.clone())
@@ -293,7 +314,7 @@ impl Responder {
             NoAnswer::Broken => (OcspError::InternalError, Duration::ZERO),
         };
         match entry {
-            Some(entry) if entry.revoked || entry.age() < patience => {
+            Some(entry) if entry.holds(now()) && (entry.revoked || entry.age() < patience) => {
                 Answer::Shared(entry.reply.clone())
             }
             Some(_) => {
@@ -351,7 +372,11 @@ impl Responder {
         // All at once, so that they travel together.
         let records = question.items.iter().map(|id| async move {
             match self.issuers.find(id) {
-                Some((place, _)) if place == asked.place => Some(asked.record(&id.serial).await),
+                Some((place, _)) if place == asked.place => {
+                    let record = asked.record(&id.serial, Urgency::New).await;
+                    self.withdraw(asked, &id.serial, &record);
+                    Some(record)
+                }
                 Some(_) | None => None,
             }
         });

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use quick_cache::sync::Cache as Store;
 use tokio::sync::OnceCell;
 
 use crate::answer::Reply;
+use crate::issuer::ALGORITHMS;
 use crate::status::Said;
 
 /// Octets that an answer takes beside its own: key, headers, the cache's own bookkeeping.
@@ -45,6 +46,8 @@ pub struct Entry {
     /// When a new signature is due, in seconds since 1970.
     refresh_at: u64,
     renewing: AtomicBool,
+    /// When a renewal may be tried again, in seconds since 1970.
+    try_at: AtomicU64,
 }
 
 impl Entry {
@@ -63,6 +66,7 @@ impl Entry {
             revoked,
             confirmed: Mutex::new(confirmed),
             renewing: AtomicBool::new(false),
+            try_at: AtomicU64::new(0),
         }
     }
 
@@ -89,11 +93,14 @@ impl Entry {
 
     /// Whether a new signature is due, for the one caller who then has to see to it.
     pub fn claims_renewal(&self, now: u64) -> bool {
-        self.is_due(now) && !self.renewing.swap(true, Ordering::Relaxed)
+        self.is_due(now)
+            && now >= self.try_at.load(Ordering::Relaxed)
+            && !self.renewing.swap(true, Ordering::Relaxed)
     }
 
-    /// The renewal is over. Where it did not succeed, this entry is still the one in use, and somebody else may try.
-    pub fn renewal_is_over(&self) {
+    /// The renewal is over. Where it did not succeed, this entry is still the one in use, and a later hit tries again.
+    pub fn renewal_is_over(&self, now: u64) {
+        self.try_at.store(now + 1, Ordering::Relaxed);
         self.renewing.store(false, Ordering::Relaxed);
     }
 }
@@ -145,6 +152,23 @@ impl<F: Clone> Cache<F> {
         self.store.remove(key);
     }
 
+    /// Takes out whatever says *good* of a serial, by whichever hash it was asked for.
+    pub fn forget_good(&self, issuer: u16, serial: &[u8]) {
+        for hash in ALGORITHMS {
+            for parameters in [Parameters::Absent, Parameters::Null] {
+                let key = Key {
+                    issuer,
+                    hash,
+                    parameters,
+                    serial: serial.into(),
+                };
+                if self.find(&key).is_some_and(|entry| !entry.revoked) {
+                    self.forget(&key);
+                }
+            }
+        }
+    }
+
     /// Does `work` for a key once at a time: who comes while it is done waits for the same outcome. When the one who
     /// does it is given up (its client is gone), one of those who wait does it.
     pub async fn once(&self, key: &Key, work: impl Future<Output = F>) -> F {
@@ -152,9 +176,12 @@ impl<F: Clone> Cache<F> {
         let flight = Flight {
             flights: &self.flights,
             key,
-            cell,
+            cell: Some(cell),
         };
-        flight.cell.get_or_init(|| work).await.clone()
+        match &flight.cell {
+            Some(cell) => cell.get_or_init(|| work).await.clone(),
+            None => work.await, // it is taken only when the flight is over
+        }
     }
 }
 
@@ -162,19 +189,22 @@ impl<F: Clone> Cache<F> {
 struct Flight<'a, F> {
     flights: &'a Mutex<HashMap<Key, Arc<OnceCell<F>>>>,
     key: &'a Key,
-    cell: Arc<OnceCell<F>>,
+    cell: Option<Arc<OnceCell<F>>>,
 }
 
 impl<F> Drop for Flight<'_, F> {
     fn drop(&mut self) {
         let mut flights = held(self.flights);
+        // Let go of while the list is locked: of two who leave at once, one must be seen to be the last.
+        let Some(cell) = self.cell.take() else { return };
         let listed = flights
             .get(self.key)
-            .is_some_and(|listed| Arc::ptr_eq(listed, &self.cell));
+            .is_some_and(|listed| Arc::ptr_eq(listed, &cell));
         // Two: the list's and ours. Nobody can join meanwhile: the list is locked.
-        if listed && (self.cell.initialized() || Arc::strong_count(&self.cell) == 2) {
+        if listed && (cell.initialized() || Arc::strong_count(&cell) == 2) {
             flights.remove(self.key);
         }
+        drop(cell);
     }
 }
 

@@ -124,9 +124,10 @@ impl Launcher {
         }
     }
 
-    /// Asks for a generation that starts afresh, for this reason.
-    pub fn renew(&self, reason: &str) {
-        let _ = self.end.send(&Report::Renew(Text::cut(reason))); // a launcher that is gone is noticed elsewhere
+    /// Asks for a generation that starts afresh, because the source at this place does not answer.
+    pub fn renew(&self, source: u16, reason: &str) {
+        let reason = Text::cut(reason);
+        let _ = self.end.send(&Report::Renew { source, reason }); // a launcher that is gone is noticed elsewhere
     }
 
     /// Answers pings until there is something else. Blocks its thread.

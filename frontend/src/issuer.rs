@@ -47,7 +47,8 @@ pub struct Issuers {
     meant: HashMap<(HashAlgorithm, Vec<u8>), Vec<u16>>,
 }
 
-const ALGORITHMS: [HashAlgorithm; 4] = [
+/// The hashes of CertIDs that we answer.
+pub const ALGORITHMS: [HashAlgorithm; 4] = [
     HashAlgorithm::Sha1,
     HashAlgorithm::Sha256,
     HashAlgorithm::Sha384,

@@ -44,6 +44,9 @@ use crate::listener::{Listening, Serving};
 use crate::signer::Signer;
 use crate::status::Source;
 
+/// How long names may take to be resolved: ready does not wait for what only a database needs.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
+
 /// The order is the point: undumpable, told, files read, locked in, threads, ready.
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("--version") {
@@ -76,10 +79,11 @@ fn main() -> ExitCode {
     let mut notes = Vec::new();
     let mut sources = Vec::new();
     let mut faults = Vec::new();
+    let patience = Instant::now() + RESOLVE_WITHIN;
     for (place, source) in settings.sources.iter().enumerate() {
         let issuers = settings.issuers.iter();
         let issuers = issuers.filter(|issuer| issuer.source == place).count();
-        match Source::open(source, issuers, &mut notes) {
+        match Source::open(source, issuers, patience, &mut notes) {
             Ok(source) => sources.push(source),
             Err(fault) => faults.push(fault),
         }
@@ -125,15 +129,11 @@ fn main() -> ExitCode {
             exit::BROKEN
         });
     }
-    if settings.needed == Needed::Everything {
-        runtime.block_on(async {
-            for source in &sources {
-                faults.extend(source.reach().await.err());
-            }
-        });
-        if !faults.is_empty() {
-            return refuse(&faults);
-        }
+    if let Needed::Database(place) = settings.needed
+        && let Some(source) = sources.get(usize::from(place))
+        && let Err(fault) = runtime.block_on(source.reach())
+    {
+        return refuse(&[fault]);
     }
     match serve(
         &runtime, settings, sockets, issuers, sources, launcher, &notes,
@@ -158,8 +158,8 @@ fn serve(
 ) -> std::io::Result<()> {
     let launcher = Arc::new(launcher);
     runtime.block_on(async {
-        for source in &sources {
-            source.keep_up(&launcher)?;
+        for (place, source) in (0..).zip(&sources) {
+            source.keep_up(place, &launcher)?;
         }
         let signer = Signer::connect(boundary())?;
         if !signer.greeted().await {

@@ -386,7 +386,7 @@ impl Database {
     /// Likewise, by TCP.
     pub fn source_by_tcp(&self, name: &str, more: &str) -> String {
         let url = format!("mysql://{0}@127.0.0.1:{1}/{0}", self.name, self.server.port);
-        self.source_at(name, &url, more)
+        self.source_at(name, &url, &format!("insecure-plaintext = true\n{more}"))
     }
 
     pub fn source_at(&self, name: &str, url: &str, more: &str) -> String {

@@ -56,8 +56,9 @@ pub enum Needed {
     Nothing,
     /// Those that are files: another generation serves, and it has them.
     Files,
-    /// All: another generation serves, and asked for this one because a database of its does not answer.
-    Everything,
+    /// Those that are files, and the database at this place: another generation serves, and asked for this one because that
+    /// one does not answer.
+    Database(u16),
 }
 
 /// Limits at the socket.

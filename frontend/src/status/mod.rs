@@ -15,6 +15,7 @@ use bytes::Bytes;
 use ocsp_frontend_settings as settings;
 use ocsp_wire::{Certificate, Evidence, Reason, Status};
 use openssl::sha::sha256;
+use tokio::time::Instant;
 
 use crate::control::Launcher;
 use crate::counts::SourceCounts;
@@ -64,6 +65,15 @@ pub enum NoAnswer {
     Unavailable,
     /// What the source says makes no sense; it has logged what.
     Broken,
+}
+
+/// Which look-ups go first where many wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// An answer is kept that may have become wrong.
+    Kept,
+    /// Anything else.
+    New,
 }
 
 impl Record {
@@ -130,11 +140,12 @@ enum Kind {
 }
 
 impl Source {
-    /// Opens a source that serves so many issuers. Notes and warnings are for `check`; a source that is not available yet is
+    /// Opens a source that serves so many issuers; no name is resolved that was not begun before `patience` is over. Notes and warnings are for `check`; a source that is not available yet is
     /// not an error, but a file that no later look could make better is.
     pub fn open(
         settings: &settings::Source,
         issuers: usize,
+        patience: Instant,
         notes: &mut Vec<String>,
     ) -> Result<Self, String> {
         let name = &settings.name;
@@ -143,9 +154,13 @@ impl Source {
                 settings::SourceKind::Index { file, certificates } => Kind::Index(
                     index::Index::open(name, file, certificates.as_deref(), notes),
                 ),
-                settings::SourceKind::Mysql(mysql) => {
-                    Kind::Mysql(mysql::Mysql::open(name, mysql, issuers < 2, notes)?)
-                }
+                settings::SourceKind::Mysql(mysql) => Kind::Mysql(mysql::Mysql::open(
+                    name,
+                    mysql,
+                    issuers < 2,
+                    patience,
+                    notes,
+                )?),
             };
         Ok(Self {
             name: name.clone(),
@@ -154,12 +169,12 @@ impl Source {
         })
     }
 
-    /// Starts what keeps the source up to date. Must be called within the runtime.
-    pub fn keep_up(&self, launcher: &Arc<Launcher>) -> std::io::Result<()> {
+    /// Starts what keeps the source, which is at this place, up to date. Must be called within the runtime.
+    pub fn keep_up(&self, place: u16, launcher: &Arc<Launcher>) -> std::io::Result<()> {
         match &self.kind {
             Kind::Index(index) => index.keep_up(),
             Kind::Mysql(mysql) => {
-                mysql.keep_up(launcher);
+                mysql.keep_up(place, launcher);
                 Ok(())
             }
         }
@@ -227,10 +242,11 @@ impl Source {
         &self,
         serial: &[u8],
         issuer: &Issuer,
+        urgency: Urgency,
     ) -> Result<Option<Record>, NoAnswer> {
         match &self.kind {
             Kind::Index(index) => index.look_up(serial),
-            Kind::Mysql(mysql) => mysql.look_up(serial, issuer).await,
+            Kind::Mysql(mysql) => mysql.look_up(serial, issuer, urgency).await,
         }
     }
 }

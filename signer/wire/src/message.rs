@@ -534,9 +534,13 @@ pub enum Report {
     Refused(List<Text<1000>, 100>),
     /// The answer to a ping.
     Pong(u64),
-    /// A frontend that serves asks for a fresh generation, which looks again at what this one could read only at its start;
-    /// for this reason.
-    Renew(Text<1000>),
+    /// A frontend that serves asks for a fresh generation, which looks again at what this one could read only at its start.
+    Renew {
+        /// The source that does not answer, by place.
+        source: u16,
+        /// Why, for the log.
+        reason: Text<1000>,
+    },
 }
 
 const CONTROL_MAX: usize = 4 << 20;

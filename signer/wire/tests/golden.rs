@@ -445,7 +445,14 @@ fn control(all: &mut All) {
                 Report::Refused(list(vec![text("a reason")])),
             ),
             ("report-pong", "Pong", Report::Pong(ID)),
-            ("report-renew", "Renew", Report::Renew(text("a reason"))),
+            (
+                "report-renew",
+                "Renew",
+                Report::Renew {
+                    source: 2,
+                    reason: text("a reason"),
+                },
+            ),
         ],
     );
 }

@@ -1,13 +1,13 @@
 //! What `ocsp-server check` wants to know of a database: whether each of its hosts lets us in, and whether the table, its
 //! columns and the account's grants are as expected. Changes nothing there.
 
-use mysql_async::Conn;
 use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::prelude::Queryable;
+use mysql_async::{Column, Conn};
 use ocsp_frontend_settings as settings;
 use tokio::time::timeout;
 
-use super::link;
+use super::link::{self, end};
 use super::{Mysql, Shared, statement};
 
 /// What is well or could be better, and what is not well.
@@ -54,7 +54,7 @@ impl Shared {
         findings.notes.extend(
             warnings.map(|warning| format!("warning: source {:?}: {name}: {warning}", self.name)),
         );
-        let _ = conn.disconnect().await; // it has said what we wanted to know
+        end(conn).await;
         Ok(())
     }
 }
@@ -100,6 +100,13 @@ async fn look(conn: &mut Conn, settings: &settings::Mysql) -> Result<Vec<String>
             ));
         }
     }
+    let timestamp = |column: &Column| column.column_type() == ColumnType::MYSQL_TYPE_TIMESTAMP;
+    if settings.time_zone != "UTC" && prepared.columns().get(2).is_some_and(timestamp) {
+        let (column, zone) = (&of.time, &settings.time_zone);
+        warnings.push(format!(
+            "the column {column:?} of {table:?} is a TIMESTAMP, which comes in UTC, and is read as {zone:?}"
+        ));
+    }
     let keys =
         ColumnFlags::PRI_KEY_FLAG | ColumnFlags::UNIQUE_KEY_FLAG | ColumnFlags::MULTIPLE_KEY_FLAG;
     if let Some(serial) = prepared.columns().first()
@@ -120,6 +127,7 @@ async fn look(conn: &mut Conn, settings: &settings::Mysql) -> Result<Vec<String>
 
 /// A grant that is more than SELECT on our table, without what may stand behind it about passwords.
 fn too_much(grant: &str, settings: &settings::Mysql) -> Option<String> {
+    let passes_on = grant.ends_with(" WITH GRANT OPTION");
     let grant = grant.split(" TO ").next().unwrap_or(grant);
     // A role is granted on nothing.
     let (granted, on) = grant
@@ -133,7 +141,9 @@ fn too_much(grant: &str, settings: &settings::Mysql) -> Option<String> {
             .is_some_and(|columns| columns.find(')') == Some(columns.len() - 1));
     // An underscore of a database's name is a wild card there, and may stand escaped.
     let needed = granted == "USAGE" || (reads && on.replace('\\', "") == ours);
-    (!needed).then(|| format!("the account may do more than it needs, SELECT on {ours}: {grant}"))
+    let more = if passes_on { ", and pass that on" } else { "" };
+    (passes_on || !needed)
+        .then(|| format!("the account may do more than it needs, SELECT on {ours}: {grant}{more}"))
 }
 
 #[cfg(test)]
@@ -161,6 +171,7 @@ mod tests {
             "GRANT SELECT ON `certs_db`.* TO `cert`@`localhost`",
             "GRANT SELECT, INSERT ON `certs_db`.`list_certs` TO `cert`@`localhost`",
             "GRANT SELECT (`cert`), UPDATE (`cert`) ON `certs_db`.`list_certs` TO `cert`@`localhost`",
+            "GRANT SELECT ON `certs_db`.`list_certs` TO `cert`@`localhost` WITH GRANT OPTION",
             "GRANT ALL PRIVILEGES ON *.* TO `cert`@`localhost` IDENTIFIED BY PASSWORD '*ABCDEF' WITH GRANT OPTION",
         ] {
             let said = too_much(more).unwrap();

@@ -4,17 +4,22 @@
 use std::fs::{self, Metadata};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts};
 use ocsp_frontend_settings as settings;
 use openssl::x509::X509;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-/// Octets that a packet of the server may have: a row with the largest certificate has 64 KiB.
-const LARGEST_PACKET: usize = 4 << 20;
+/// Octets that a packet of the server may have: a row with the largest certificate has 64 KiB, half as much again in PEM.
+const LARGEST_PACKET: usize = 256 << 10;
 /// Octets of a password file.
 const LONGEST_PASSWORD: usize = 4096;
+/// How long a host that did not answer a statement is asked last.
+const PASS_OVER: Duration = Duration::from_secs(30);
+/// How long a connection may take to be closed.
+const END_WITHIN: Duration = Duration::from_millis(250);
 /// After so long of silence the kernel looks whether a server is still there.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
@@ -27,6 +32,8 @@ pub struct Hosts {
 struct Host {
     /// For logs.
     name: String,
+    /// When it let us in and then did not answer a statement.
+    failed: Mutex<Option<Instant>>,
     /// One for each of its addresses; none where the name could not be resolved.
     addresses: Vec<Opts>,
 }
@@ -44,13 +51,19 @@ pub struct Link {
 impl Hosts {
     /// Reads the files and resolves the names, while the process still can. Names that cannot be resolved are warnings: the
     /// next generation may have more luck. What is wrong with a file is an error.
-    pub fn open(settings: &settings::Mysql, notes: &mut Vec<String>) -> Result<Self, String> {
+    pub fn open(
+        settings: &settings::Mysql,
+        patience: Instant,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, String> {
         let deadline = Duration::from_millis(settings.timeout_ms);
-        // `lock_wait_timeout`: the server gives up before we do. The rest is what servers are configured to do otherwise:
+        // `lock_wait_timeout`: the server gives up before we do, where that is more than its least, a second.
+        // `wait_timeout`: longer than a connection is left alone. The rest is what servers are configured to do otherwise:
         // without autocommit a connection would see the table as it was at its first look-up, for ever.
-        let patience = (settings.timeout_ms / 2000).max(1);
-        let setup =
-            format!("SET autocommit = 1, time_zone = '+00:00', lock_wait_timeout = {patience}");
+        let locked = (settings.timeout_ms / 2000).max(1);
+        let setup = format!(
+            "SET autocommit = 1, time_zone = '+00:00', lock_wait_timeout = {locked}, wait_timeout = 120"
+        );
         let mut options = OptsBuilder::default()
             .user(Some(&settings.user))
             .db_name(Some(&settings.database))
@@ -71,6 +84,7 @@ impl Hosts {
         if let Some(socket) = &settings.socket {
             let host = Host {
                 name: socket.clone(),
+                failed: Mutex::default(),
                 addresses: vec![Opts::from(options.socket(Some(socket)))],
             };
             return Ok(Self {
@@ -89,7 +103,11 @@ impl Hosts {
                 };
                 Host {
                     name: format!("{}:{}", host.name, host.port),
-                    addresses: addresses(host, notes).into_iter().map(of).collect(),
+                    failed: Mutex::default(),
+                    addresses: addresses(host, patience, notes)
+                        .into_iter()
+                        .map(of)
+                        .collect(),
                 }
             })
             .collect();
@@ -106,19 +124,40 @@ impl Hosts {
         self.hosts.len()
     }
 
-    /// Connects to the first that can be reached of the hosts before `end`. The error names each, and why it could not.
+    /// Connects to the first that can be reached of the hosts before `end`; those that lately let us in and then did not
+    /// answer come last. The error names each, and why it could not.
     pub async fn connect(&self, end: usize) -> Result<Link, String> {
-        let mut failures = Vec::new();
-        for host in 0..end.min(self.hosts.len()) {
+        let places = 0..end.min(self.hosts.len());
+        let (failed, well): (Vec<_>, Vec<_>) = places.partition(|place| self.failed_lately(*place));
+        let mut failures: Vec<String> = Vec::new();
+        for place in &failed {
+            failures.push(format!("{}: did not answer a statement", self.name(*place)));
+        }
+        for host in well.into_iter().chain(failed) {
             match self.connect_to(host).await {
                 Ok(conn) => {
-                    let passed = (!failures.is_empty()).then(|| failures.join("; "));
+                    let passed = (host > 0).then(|| failures.join("; "));
                     return Ok(Link { conn, host, passed });
                 }
                 Err(failure) => failures.push(failure),
             }
         }
         Err(failures.join("; "))
+    }
+
+    /// Notes that the host at a place did not answer a statement, or that it did.
+    pub fn note(&self, place: usize, answered: bool) {
+        if let Some(host) = self.hosts.get(place) {
+            let mut failed = host.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            *failed = (!answered).then(Instant::now);
+        }
+    }
+
+    fn failed_lately(&self, place: usize) -> bool {
+        self.hosts.get(place).is_some_and(|host| {
+            let failed = host.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.is_some_and(|at| at.elapsed() < PASS_OVER)
+        })
     }
 
     /// Connects to the host at a place, at the first of its addresses that answers. The error names it.
@@ -178,25 +217,33 @@ fn certificates(file: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-fn addresses(host: &settings::Host, notes: &mut Vec<String>) -> Vec<IpAddr> {
+/// The addresses of a host. Each name may take its time, but none is begun when the patience for all is over.
+fn addresses(host: &settings::Host, patience: Instant, notes: &mut Vec<String>) -> Vec<IpAddr> {
     let name = &host.name;
+    if let Ok(address) = name.parse() {
+        return vec![address];
+    }
+    let mut note = |what: &str| {
+        notes.push(format!(
+            "warning: the database host {name:?} cannot be resolved: {what}"
+        ));
+        Vec::new()
+    };
+    if Instant::now() > patience {
+        return note("the names before it took too long");
+    }
     let mut found: Vec<IpAddr> = match (&**name, host.port).to_socket_addrs() {
         Ok(found) => found.map(|address| address.ip()).collect(),
-        Err(error) => {
-            notes.push(format!(
-                "warning: the database host {name:?} cannot be resolved: {error}"
-            ));
-            Vec::new()
-        }
+        Err(error) => return note(&error.to_string()),
     };
     found.dedup();
-    if name == "localhost" && !found.iter().all(IpAddr::is_loopback) {
-        notes.push(format!(
-            "warning: the database host \"localhost\" is {found:?} here, of which only loopback addresses are used"
-        ));
-        found.retain(IpAddr::is_loopback);
-    }
     found
+}
+
+/// Closes a connection politely, and in any case. Never only dropped: of a server that has stopped within an answer, the
+/// library would wait for the rest, and keep the descriptor, for ever.
+pub async fn end(conn: Conn) {
+    let _ = timeout(END_WITHIN, conn.disconnect()).await; // it is over either way
 }
 
 /// What became of a statement.

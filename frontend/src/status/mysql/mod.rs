@@ -17,12 +17,12 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Value};
 use ocsp_frontend_settings as settings;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, timeout};
 
-use self::link::{Hosts, Link, Trouble};
+use self::link::{Hosts, Link, Trouble, end};
 use self::row::{Complaint, Reading, Row, Time, judge, serial_of, spellings};
-use super::{NoAnswer, Record};
+use super::{NoAnswer, Record, Urgency};
 use crate::answer::now;
 use crate::control::Launcher;
 use crate::counts::SourceCounts;
@@ -42,7 +42,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long a connection stays at a host that is not the first, before it tries those before it again.
 const FALL_BACK: Duration = Duration::from_secs(30);
-/// When every address has failed for so long, a generation that resolves names and reads files anew may do better.
+/// How long a successor that was asked for tries to reach the database; the launcher has more patience than that.
+const REACH_WITHIN: Duration = Duration::from_secs(20);
+/// Rows of one statement. Each key has one row at most, where the table is as it should be.
+const MOST_ROWS: usize = 2 * LARGEST;
+/// When no host has answered for so long, a generation that resolves names and reads files anew may do better.
 const HOPELESS: Duration = Duration::from_secs(30);
 /// How long connections may take to be closed, when the process is about to leave.
 const LEAVE_WITHIN: Duration = Duration::from_millis(500);
@@ -67,11 +71,11 @@ struct Shared {
     /// How long a look-up may take, waiting included, and a statement.
     patience: Duration,
     statements: [String; SIZES.len()],
-    waiting: Mutex<VecDeque<Waiting>>,
+    waiting: Mutex<Queue>,
     work: Notify,
     down: AtomicBool,
     leaving: AtomicBool,
-    /// Why it is down, and since when nobody could connect.
+    /// Why it is down.
     state: Mutex<State>,
     went_down: Notify,
     connected: AtomicUsize,
@@ -85,8 +89,30 @@ struct Shared {
 #[derive(Default)]
 struct State {
     reason: String,
-    unreachable_since: Option<Instant>,
     asked: Option<Instant>,
+}
+
+/// Look-ups that wait.
+#[derive(Default)]
+struct Queue {
+    /// Of those who hold an answer that may have become wrong, and of those who have waited once already.
+    first: VecDeque<Waiting>,
+    /// Of all others, up to [`MOST_WAITING`].
+    then: VecDeque<Waiting>,
+}
+
+impl Queue {
+    fn next(&mut self) -> Option<Waiting> {
+        self.first.pop_front().or_else(|| self.then.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.then.is_empty()
+    }
+
+    fn all(&mut self) -> Vec<Waiting> {
+        self.first.drain(..).chain(self.then.drain(..)).collect()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,26 +123,29 @@ enum Kind {
     Host,
     Unasked,
     Busy,
+    Row,
 }
 
 /// A look-up on its way.
 struct Waiting {
     serial: Box<[u8]>,
-    tries: u8,
+    tries: u16,
     reply: oneshot::Sender<Result<Rows, NoAnswer>>,
 }
 
 impl Mysql {
-    /// Reads the files and resolves the names that connections need. `alone` where the source serves one issuer.
+    /// Reads the files and resolves the names that connections need, as far as `patience` allows. `alone` where the source
+    /// serves one issuer.
     pub fn open(
         name: &str,
         settings: &settings::Mysql,
         alone: bool,
+        patience: tokio::time::Instant,
         notes: &mut Vec<String>,
     ) -> Result<Self, String> {
         let fault = |what| format!("source {name:?}: {what}");
         let mut noted = Vec::new();
-        let hosts = Hosts::open(settings, &mut noted).map_err(fault)?;
+        let hosts = Hosts::open(settings, patience, &mut noted).map_err(fault)?;
         notes.extend(
             noted
                 .into_iter()
@@ -153,12 +182,12 @@ impl Mysql {
         })
     }
 
-    /// Starts the connections. Must be called within the runtime.
-    pub fn keep_up(&self, launcher: &Arc<Launcher>) {
+    /// Starts the connections of the source at this place. Must be called within the runtime.
+    pub fn keep_up(&self, place: u16, launcher: &Arc<Launcher>) {
         for _ in 0..self.connections {
             tokio::spawn(Arc::clone(&self.shared).work());
         }
-        tokio::spawn(Arc::clone(&self.shared).watch(Arc::clone(launcher)));
+        tokio::spawn(Arc::clone(&self.shared).watch(place, Arc::clone(launcher)));
     }
 
     /// Takes leave of the server, which would otherwise log that we were lost.
@@ -177,12 +206,13 @@ impl Mysql {
         &self,
         serial: &[u8],
         issuer: &Issuer,
+        urgency: Urgency,
     ) -> Result<Option<Record>, NoAnswer> {
         let shared = &self.shared;
         if self.is_down() {
             return Err(NoAnswer::Unavailable);
         }
-        let rows = shared.ask(serial).await?;
+        let rows = shared.ask(serial, urgency).await?;
         let reading = Reading {
             issuer,
             alone: shared.alone,
@@ -201,7 +231,7 @@ impl Mysql {
     /// Whether the database answers now; if not, why.
     pub async fn answers(&self) -> Result<(), String> {
         let shared = &self.shared;
-        if !self.is_down() && shared.ask(NOBODY).await.is_ok() {
+        if !self.is_down() && shared.ask(NOBODY, Urgency::Kept).await.is_ok() {
             return Ok(());
         }
         let reason = shared.state().reason.clone();
@@ -227,14 +257,13 @@ impl Mysql {
         let shared = &self.shared;
         let asked = async {
             let mut link = shared.hosts.connect(usize::MAX).await?;
-            let keys = spellings(NOBODY);
-            let rows = shared.query(&mut link, keys).await;
-            rows.map(drop).map_err(|trouble| match trouble {
-                Trouble::Lost(text) | Trouble::Refused(text) => text,
-            })
+            let answered = shared.probe(&mut link).await;
+            end(link.conn).await;
+            answered
         };
-        let said = timeout(shared.patience * 4, asked).await;
-        said.unwrap_or_else(|_| Err(format!("no answer within {:?}", shared.patience * 4)))
+        timeout(REACH_WITHIN, asked)
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {REACH_WITHIN:?}")))
             .map_err(|reason| format!("source {:?}: {reason}", shared.name))
     }
 }
@@ -256,7 +285,7 @@ fn statement(settings: &settings::Mysql, keys: usize) -> String {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, Queue> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -267,32 +296,38 @@ impl Shared {
     // ---- the asking side ------------------------------------------------------------------------------------------
 
     /// The rows of a serial, of whichever issuer.
-    async fn ask(&self, serial: &[u8]) -> Result<Rows, NoAnswer> {
+    async fn ask(&self, serial: &[u8], urgency: Urgency) -> Result<Rows, NoAnswer> {
         self.counts.look_ups.add();
         let (reply, rows) = oneshot::channel();
-        {
-            let mut waiting = self.waiting();
-            if waiting.len() >= MOST_WAITING {
-                drop(waiting);
-                self.troubles.warn(Kind::Busy, || {
-                    format!(
-                        "source {:?}: {MOST_WAITING} look-ups wait already, more are not taken",
-                        self.name
-                    )
-                });
-                return Err(NoAnswer::Unavailable);
-            }
-            waiting.push_back(Waiting {
-                serial: serial.into(),
-                tries: 0,
-                reply,
+        let asked = Waiting {
+            serial: serial.into(),
+            tries: 0,
+            reply,
+        };
+        if !self.queue(asked, urgency) {
+            self.troubles.warn(Kind::Busy, || {
+                let name = &self.name;
+                format!("source {name:?}: {MOST_WAITING} look-ups wait already, more are not taken")
             });
+            return Err(NoAnswer::Unavailable);
         }
         self.work.notify_one();
         match timeout(self.patience, rows).await {
             Ok(Ok(rows)) => rows,
             Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable),
         }
+    }
+
+    /// Has a look-up wait. False where too many do; those of whom answers are kept are never too many, as there is one for
+    /// each answer at most.
+    fn queue(&self, asked: Waiting, urgency: Urgency) -> bool {
+        let mut waiting = self.waiting();
+        match urgency {
+            Urgency::Kept => waiting.first.push_back(asked),
+            Urgency::New if waiting.then.len() < MOST_WAITING => waiting.then.push_back(asked),
+            Urgency::New => return false,
+        }
+        true
     }
 
     // ---- the answering side: one task for each connection ---------------------------------------------------------
@@ -309,7 +344,8 @@ impl Shared {
             }
             self.connected.fetch_add(1, Ordering::Relaxed);
             let since = Instant::now();
-            self.serve(link).await;
+            let link = self.serve(link).await;
+            end(link.conn).await;
             self.connected.fetch_sub(1, Ordering::Relaxed);
             // A server that lets us in and then drops us is not asked without end.
             sleep(PAUSES.0.saturating_sub(since.elapsed())).await;
@@ -323,10 +359,7 @@ impl Shared {
         let mut pause = PAUSES.0;
         loop {
             match self.hosts.connect(usize::MAX).await {
-                Ok(link) => {
-                    self.state().unreachable_since = None;
-                    return link;
-                }
+                Ok(link) => return link,
                 Err(reason) => self.unreachable(reason),
             }
             sleep(pause).await;
@@ -334,60 +367,115 @@ impl Shared {
         }
     }
 
-    /// Answers look-ups over a connection until it breaks.
-    async fn serve(&self, mut link: Link) {
+    /// Answers look-ups over a connection until it breaks, and gives back what is left of it.
+    async fn serve(self: &Arc<Self>, mut link: Link) -> Link {
         let mut settled = Instant::now();
+        let mut earlier: Option<JoinHandle<Option<Link>>> = None;
         loop {
-            if link.host > 0 && settled.elapsed() > FALL_BACK {
+            if link.host > 0 && settled.elapsed() > FALL_BACK && earlier.is_none() {
+                let shared = Arc::clone(self);
+                earlier = Some(tokio::spawn(
+                    async move { shared.fall_back(link.host).await },
+                ));
+            }
+            if let Some(found) = earlier.take_if(|earlier| earlier.is_finished()) {
                 settled = Instant::now();
-                link = self.fall_back(link).await;
+                if let Ok(Some(found)) = found.await {
+                    end(std::mem::replace(&mut link, found).conn).await;
+                }
             }
             let Ok(batch) = timeout(IDLE, self.batch()).await else {
+                // It may have been told of a look-up just now, and does not take it.
+                self.work.notify_one();
                 if !matches!(timeout(self.patience, link.conn.ping()).await, Ok(Ok(()))) {
-                    return;
+                    return link;
                 }
                 continue;
             };
             if batch.is_empty() {
-                let _ = timeout(LEAVE_WITHIN, link.conn.disconnect()).await; // it is over either way
-                return;
+                return link;
             }
-            let keys = batch
-                .iter()
-                .flat_map(|asked| spellings(&asked.serial))
-                .collect();
-            let said = timeout(self.patience, self.query(&mut link, keys)).await;
+            let keys = batch.iter().flat_map(|asked| spellings(&asked.serial));
+            let said = timeout(self.patience, self.query(&mut link, keys.collect())).await;
+            self.hosts.note(link.host, matches!(said, Ok(Ok(_))));
             match said {
                 Ok(Ok(rows)) => self.hand_out(batch, rows),
-                Ok(Err(Trouble::Refused(reason))) => {
-                    hand_back(batch);
-                    self.go_down(reason);
-                }
                 Ok(Err(Trouble::Lost(reason))) => {
                     self.again(batch, reason);
-                    return;
+                    return link;
+                }
+                // Another host may know better.
+                Ok(Err(Trouble::Refused(reason))) if self.hosts.count() > 1 => {
+                    self.again(batch, reason);
+                    return link;
+                }
+                Ok(Err(Trouble::Refused(reason))) => {
+                    if let Err(reason) = self.one_by_one(&mut link, batch, reason).await {
+                        self.go_down(reason);
+                    }
                 }
                 Err(_) => {
-                    hand_back(batch);
-                    self.go_down(format!(
-                        "a statement was not answered within {:?}",
-                        self.patience
-                    ));
-                    return;
+                    let reason = format!("a statement was not answered within {:?}", self.patience);
+                    if self.hosts.count() > 1 {
+                        self.again(batch, reason);
+                    } else {
+                        hand_back(batch);
+                        self.go_down(reason);
+                    }
+                    return link;
                 }
             }
         }
     }
 
-    /// Tries the hosts before this one, one connection at a time while the others serve.
-    async fn fall_back(&self, link: Link) -> Link {
-        let Ok(_turn) = self.turn.try_lock() else {
-            return link;
-        };
-        match self.hosts.connect(link.host).await {
-            Ok(earlier) => earlier,
-            Err(_) => link,
+    /// A statement was refused. Where the table answers at all, it is a row that cannot be read: whoever asked for others of
+    /// the batch gets them. The error is why it does not answer.
+    async fn one_by_one(
+        &self,
+        link: &mut Link,
+        batch: Vec<Waiting>,
+        reason: String,
+    ) -> Result<(), String> {
+        if let Err(reason) = self.probe(link).await {
+            hand_back(batch);
+            return Err(reason);
         }
+        self.troubles.error(Kind::Row, || {
+            format!("source {:?}: a row cannot be read: {reason}", self.name)
+        });
+        for asked in batch {
+            let keys = spellings(&asked.serial);
+            match timeout(self.patience, self.query(link, keys)).await {
+                Ok(Ok(rows)) => self.hand_out(vec![asked], rows),
+                Ok(Err(_)) | Err(_) => hand_back(vec![asked]),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for nothing but an answer. The error is why there is none.
+    async fn probe(&self, link: &mut Link) -> Result<(), String> {
+        match timeout(self.patience, self.query(link, spellings(NOBODY))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(Trouble::Lost(reason) | Trouble::Refused(reason))) => Err(reason),
+            Err(_) => Err(format!(
+                "a statement was not answered within {:?}",
+                self.patience
+            )),
+        }
+    }
+
+    /// Tries the hosts before this one, one connection at a time while all serve.
+    async fn fall_back(&self, host: usize) -> Option<Link> {
+        let _turn = self.turn.try_lock().ok()?;
+        let mut link = self.hosts.connect(host).await.ok()?;
+        let answered = self.probe(&mut link).await.is_ok();
+        self.hosts.note(link.host, answered);
+        if !answered {
+            end(link.conn).await;
+            return None;
+        }
+        Some(link)
     }
 
     /// Waits for look-ups, and takes as many as fit into one statement: none when this process is about to leave.
@@ -398,7 +486,7 @@ impl Shared {
                 let mut waiting = self.waiting();
                 // Six spellings each at most; whoever does not wait any more is passed over.
                 while batch.len() < LARGEST / 6
-                    && let Some(asked) = waiting.pop_front()
+                    && let Some(asked) = waiting.next()
                 {
                     if !asked.reply.is_closed() {
                         batch.push(asked);
@@ -429,11 +517,20 @@ impl Shared {
         let mut values: Vec<Value> = keys.into_iter().map(Value::from).collect();
         let filling = values.last().cloned().unwrap_or(Value::NULL);
         values.resize(*length, filling);
-        let rows: Vec<mysql_async::Row> = link
+        let mut answer = link
             .conn
-            .exec(statement.as_str(), Params::Positional(values))
+            .exec_iter(statement.as_str(), Params::Positional(values))
             .await?;
-        Ok(rows.into_iter().map(row_of).collect())
+        let mut rows = Vec::new();
+        while let Some(row) = answer.next().await? {
+            if rows.len() >= MOST_ROWS {
+                return Err(Trouble::Lost(format!(
+                    "a look-up of {length} keys has more than {MOST_ROWS} rows"
+                )));
+            }
+            rows.push(row_of(row));
+        }
+        Ok(rows)
     }
 
     /// Gives everybody the rows of their serial.
@@ -460,18 +557,17 @@ impl Shared {
         }
     }
 
-    /// The connection broke: another one may do, once.
-    fn again(&self, mut batch: Vec<Waiting>, reason: String) {
-        let mut failed = Vec::new();
+    /// The connection broke, or its host is in trouble: another one may do. As many tries as there are connections, all of
+    /// which may have broken at once, and one more.
+    fn again(&self, batch: Vec<Waiting>, reason: String) {
+        let most = self.settings.connections;
+        let (failed, left): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|asked| asked.tries > most);
         {
             let mut waiting = self.waiting();
-            while let Some(mut asked) = batch.pop() {
+            for mut asked in left.into_iter().rev() {
                 asked.tries += 1;
-                if asked.tries > 1 {
-                    failed.push(asked);
-                } else {
-                    waiting.push_front(asked);
-                }
+                waiting.first.push_front(asked);
             }
         }
         self.work.notify_one();
@@ -494,9 +590,6 @@ impl Shared {
             });
             return;
         }
-        self.state()
-            .unreachable_since
-            .get_or_insert_with(Instant::now);
         self.go_down(reason);
     }
 
@@ -509,7 +602,7 @@ impl Shared {
             });
         }
         self.state().reason = reason;
-        let waiting: Vec<Waiting> = self.waiting().drain(..).collect();
+        let waiting = self.waiting().all();
         hand_back(waiting);
         if first {
             self.went_down.notify_one();
@@ -517,20 +610,20 @@ impl Shared {
     }
 
     /// Looks after a database that is down until it answers, and asks for a successor where there is no hope.
-    async fn watch(self: Arc<Self>, launcher: Arc<Launcher>) {
+    async fn watch(self: Arc<Self>, place: u16, launcher: Arc<Launcher>) {
         loop {
             self.went_down.notified().await;
             let since = Instant::now();
             loop {
                 sleep(LOOK_EVERY).await;
-                if self.ask(NOBODY).await.is_ok() {
+                if self.ask(NOBODY, Urgency::Kept).await.is_ok() {
                     break;
                 }
-                if let Some(seconds) = self.hopeless() {
-                    launcher.renew(&format!(
-                        "source {:?}: no address of its database has answered for {seconds} s",
-                        self.name
-                    ));
+                if self.is_hopeless(since) {
+                    let (name, seconds) = (&self.name, since.elapsed().as_secs());
+                    let reason =
+                        format!("source {name:?}: no host of it has answered for {seconds} s");
+                    launcher.renew(place, &reason);
                 }
             }
             self.down.store(false, Ordering::Relaxed);
@@ -542,16 +635,15 @@ impl Shared {
         }
     }
 
-    /// For how many seconds nobody could connect, when it is time to ask for a successor.
-    fn hopeless(&self) -> Option<u64> {
+    /// Whether it is time to ask for a successor, of a source that is down since then.
+    fn is_hopeless(&self, since: Instant) -> bool {
         let mut state = self.state();
-        let since = state.unreachable_since?.elapsed();
         let asked_lately = state.asked.is_some_and(|asked| asked.elapsed() < HOPELESS);
-        if since < HOPELESS || asked_lately {
-            return None;
+        let hopeless = since.elapsed() >= HOPELESS && !asked_lately;
+        if hopeless {
+            state.asked = Some(Instant::now());
         }
-        state.asked = Some(Instant::now());
-        Some(since.as_secs())
+        hopeless
     }
 }
 

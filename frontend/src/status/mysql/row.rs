@@ -161,10 +161,11 @@ impl Reading<'_> {
             Some(certificate) if certificate.issuer != &*self.issuer.subject => return None,
             Some(certificate) if certificate.serial != serial => complain(Complaint::OtherSerial),
             Some(_) => {}
-            None if row.certificate.is_empty() && self.issuer.proof_needed => {
-                complain(Complaint::NoCertificate);
+            None if row.certificate.is_empty() => {
+                if self.issuer.proof_needed || !self.alone {
+                    complain(Complaint::NoCertificate);
+                }
             }
-            None if row.certificate.is_empty() => {}
             None => complain(Complaint::Unreadable),
         }
         let proves = certificate.is_some_and(|certificate| certificate.serial == serial);
@@ -184,8 +185,10 @@ impl Reading<'_> {
             }
             Some(b"Valid") => match der {
                 Some(der) if proves => Some(Word::Good(Proof::Certificate(der))),
-                _ if self.issuer.proof_needed => Some(Word::Broken),
-                _ => Some(Word::Good(Proof::None)),
+                None if row.certificate.is_empty() && !self.issuer.proof_needed => {
+                    Some(Word::Good(Proof::None))
+                }
+                Some(_) | None => Some(Word::Broken),
             },
             Some(_) | None => {
                 complain(Complaint::Status);
