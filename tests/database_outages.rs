@@ -464,3 +464,99 @@ fn a_generation_that_goes_takes_leave_of_the_database() {
     wait_until_gone(&next.pids());
     assert_eq!(plan.database.server.counter("Aborted_clients"), lost);
 }
+
+#[test]
+fn a_revocation_that_was_seen_is_not_unseen_when_neither_signer_nor_database_answer() {
+    let plan = Plan::new(&[]);
+    let server = plan.serve(&plan.by_socket(""));
+    contains(&plan.asked(&server, "good"), &["good.crt: good"]);
+    plan.database.revoke(&plan.ca, "good", "superseded");
+    let signer = server.generation().signer;
+    send(signer, Signal::SIGSTOP);
+    plan.becomes(&server, "good", "trylater");
+    plan.database.server.stop();
+    send(signer, Signal::SIGCONT);
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(300));
+        contains(&plan.asked(&server, "good"), &["trylater"]);
+    }
+}
+
+#[test]
+fn a_revocation_that_was_seen_by_one_question_is_seen_by_all() {
+    let plan = Plan::new(&[]);
+    let server = plan.serve(
+        &plan
+            .by_socket("")
+            .replace("revalidate = \"1s\"", "revalidate = \"10m\""),
+    );
+    let by = |hash: &str| server.ask(&plan.ca, &format!("{hash} -no_nonce -cert good.crt"));
+    for hash in ["-sha1", "-sha256", "-sha512"] {
+        contains(&by(hash), &["good.crt: good"]);
+    }
+    plan.database.revoke(&plan.ca, "good", "superseded");
+    // With a nonce it is looked up.
+    contains(
+        &server.ask(&plan.ca, "-cert good.crt"),
+        &["good.crt: revoked"],
+    );
+    contains(&by("-sha1"), &["good.crt: revoked"]);
+    plan.database.server.stop();
+    contains(&by("-sha256"), &["trylater"]);
+    contains(&by("-sha1"), &["good.crt: revoked"]);
+}
+
+#[test]
+fn a_host_that_lets_us_in_and_does_not_answer_is_passed_over() {
+    let (first, second) = (Plan::new(&[]), Arc::new(DbServer::new(&[])));
+    let (name, one) = (&first.database.name, &first.database.server);
+    let copy = Database::on_called(Arc::clone(&second), name);
+    for certificate in ["good", "other"] {
+        copy.issued(&first.ca, certificate);
+    }
+    // As on a replica that was restored in part.
+    one.sql(name, "RENAME TABLE list_certs TO elsewhere");
+    let url = format!(
+        "mysql://{name}@127.0.0.1:{},127.0.0.1:{}/{name}",
+        one.port, second.port
+    );
+    let more = "revalidate = \"1s\"\ninsecure-plaintext = true\n";
+    let server = first.serve(&first.config(&first.database.source_at("ca", &url, more)));
+    first.becomes(&server, "good", "good.crt: good");
+    contains(&first.asked(&server, "other"), &["other.crt: good"]);
+    server.says("another host than the first is asked: ");
+    becomes_ready(&server);
+}
+
+#[test]
+fn a_database_that_was_restarted_while_nobody_asked_costs_no_question() {
+    let plan = Plan::new(&[]);
+    let server = plan.serve(&plan.by_socket(""));
+    let question = plan.ca.request("-cert good.crt");
+    assert_eq!(server.post(&question).error(), 0);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(kill_connections(&plan.database) >= 4);
+    assert_eq!(server.post(&question).error(), 0);
+    std::thread::sleep(Duration::from_millis(500));
+    plan.database.server.stop();
+    plan.database.server.start();
+    assert_eq!(server.post(&question).error(), 0);
+    lacks(&server.log(), &["does not answer"]);
+}
+
+#[test]
+fn a_table_without_a_key_does_not_flood_the_frontend() {
+    let plan = Plan::on(DbServer::shared());
+    let database = &plan.database;
+    database.sql("ALTER TABLE list_certs DROP PRIMARY KEY");
+    let number = number(&plan.ca, "other");
+    for _ in 0..9 {
+        database.sql(&format!(
+            "INSERT INTO list_certs SELECT * FROM list_certs WHERE cert_num = '{number}'"
+        ));
+    }
+    let server = plan.serve(&plan.by_socket(""));
+    contains(&plan.asked(&server, "other"), &["trylater"]);
+    server.says("a look-up of 4 keys has more than 256 rows");
+    plan.becomes(&server, "good", "good.crt: good");
+}
