@@ -32,6 +32,10 @@ use crate::seldom::Seldom;
 /// Spellings in one statement. The sizes that statements come in are few, so that a connection keeps them prepared.
 const SIZES: [usize; 6] = [4, 8, 16, 32, 64, LARGEST];
 const LARGEST: usize = 128;
+/// Look-ups in one statement: each has six spellings at most.
+const MOST_TOGETHER: usize = LARGEST / 6;
+/// How long look-ups are held while a statement is on its way: what one takes that is well.
+const HOLD: Duration = Duration::from_millis(1);
 /// Look-ups that may wait. More than as many clients can ask for at a time are not there to be served.
 const MOST_WAITING: usize = 16_384;
 /// A connection that was idle for so long is looked after: what stands between may have dropped it without a word.
@@ -79,6 +83,8 @@ struct Shared {
     state: Mutex<State>,
     went_down: Notify,
     connected: AtomicUsize,
+    /// Statements.
+    on_their_way: AtomicUsize,
     /// Whose turn it is to connect.
     turn: tokio::sync::Mutex<()>,
     counts: SourceCounts,
@@ -106,8 +112,12 @@ impl Queue {
         self.first.pop_front().or_else(|| self.then.pop_front())
     }
 
+    fn len(&self) -> usize {
+        self.first.len() + self.then.len()
+    }
+
     fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.then.is_empty()
+        self.len() == 0
     }
 
     fn all(&mut self) -> Vec<Waiting> {
@@ -124,6 +134,25 @@ enum Kind {
     Unasked,
     Busy,
     Row,
+}
+
+/// Look-ups that travel in one statement, which is on its way as long as this lives.
+struct Batch<'a> {
+    asked: Vec<Waiting>,
+    on_their_way: &'a AtomicUsize,
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.on_their_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Batch<'_> {
+    /// The statement is back: those who wait for it.
+    fn back(mut self) -> Vec<Waiting> {
+        std::mem::take(&mut self.asked)
+    }
 }
 
 /// A look-up on its way.
@@ -171,6 +200,7 @@ impl Mysql {
             state: Mutex::default(),
             went_down: Notify::new(),
             connected: AtomicUsize::new(0),
+            on_their_way: AtomicUsize::new(0),
             turn: tokio::sync::Mutex::default(),
             counts: SourceCounts::default(),
             complaints: Seldom::default(),
@@ -392,12 +422,20 @@ impl Shared {
                 }
                 continue;
             };
-            if batch.is_empty() {
+            if batch.asked.is_empty() {
                 return link;
             }
-            let keys = batch.iter().flat_map(|asked| spellings(&asked.serial));
+            let keys = batch
+                .asked
+                .iter()
+                .flat_map(|asked| spellings(&asked.serial));
             let said = timeout(self.patience, self.query(&mut link, keys.collect())).await;
-            self.hosts.note(link.host, matches!(said, Ok(Ok(_))));
+            let batch = batch.back();
+            match &said {
+                Ok(Ok(_)) => self.hosts.note(link.host, true),
+                Ok(Err(Trouble::Refused(_))) | Err(_) => self.hosts.note(link.host, false),
+                Ok(Err(Trouble::Lost(_))) => {}
+            }
             match said {
                 Ok(Ok(rows)) => self.hand_out(batch, rows),
                 Ok(Err(Trouble::Lost(reason))) => {
@@ -478,31 +516,48 @@ impl Shared {
         Some(link)
     }
 
-    /// Waits for look-ups, and takes as many as fit into one statement: none when this process is about to leave.
-    async fn batch(&self) -> Vec<Waiting> {
+    /// Waits for look-ups, and takes as many as fit into one statement: none when this process is about to leave. While a
+    /// statement is on its way, a few that wait are held for a moment: they travel together with those that come meanwhile.
+    async fn batch(&self) -> Batch<'_> {
+        let mut held = false;
         loop {
             let mut batch: Vec<Waiting> = Vec::new();
-            let more = {
+            let mut more = false;
+            {
                 let mut waiting = self.waiting();
-                // Six spellings each at most; whoever does not wait any more is passed over.
-                while batch.len() < LARGEST / 6
-                    && let Some(asked) = waiting.next()
-                {
-                    if !asked.reply.is_closed() {
-                        batch.push(asked);
+                let together = waiting.len() >= MOST_TOGETHER;
+                if together || held || self.on_their_way.load(Ordering::Relaxed) == 0 {
+                    // Whoever does not wait any more is passed over.
+                    while batch.len() < MOST_TOGETHER
+                        && let Some(asked) = waiting.next()
+                    {
+                        if !asked.reply.is_closed() {
+                            batch.push(asked);
+                        }
                     }
+                    more = !waiting.is_empty();
+                    held = false;
+                } else {
+                    held = !waiting.is_empty();
                 }
-                !waiting.is_empty()
-            };
+            }
             if more {
                 self.work.notify_one();
             }
             if !batch.is_empty() || self.leaving.load(Ordering::Relaxed) {
-                return batch;
+                self.on_their_way.fetch_add(1, Ordering::Relaxed);
+                return Batch {
+                    asked: batch,
+                    on_their_way: &self.on_their_way,
+                };
             }
-            self.work.notified().await;
-            // Who asks for several at a time has asked for the first only.
-            yield_now().await;
+            if held {
+                let _ = timeout(HOLD, self.work.notified()).await; // either way it has waited long enough
+            } else {
+                self.work.notified().await;
+                // Who asks for several at a time has asked for the first only.
+                yield_now().await;
+            }
         }
     }
 
