@@ -4,24 +4,25 @@
 
 mod examine;
 mod link;
+mod queue;
 mod row;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use jiff::tz::TimeZone;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Value};
 use ocsp_frontend_settings as settings;
-use tokio::sync::{Notify, oneshot};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use self::link::{Hosts, Link, Trouble, end};
-use self::row::{Complaint, Reading, Row, Time, judge, serial_of, spellings};
+use self::queue::{MOST_WAITING, Queue, Rows, Waiting, hand_back};
+use self::row::{Complaint, Reading, Row, judge, row_of, serial_of, spellings};
 use super::{NoAnswer, Record, Urgency};
 use crate::answer::now;
 use crate::control::Launcher;
@@ -32,12 +33,6 @@ use crate::seldom::Seldom;
 /// Spellings in one statement. The sizes that statements come in are few, so that a connection keeps them prepared.
 const SIZES: [usize; 6] = [4, 8, 16, 32, 64, LARGEST];
 const LARGEST: usize = 128;
-/// Look-ups in one statement: each has six spellings at most.
-const MOST_TOGETHER: usize = LARGEST / 6;
-/// How long look-ups are held while a statement is on its way: what one takes that is well.
-const HOLD: Duration = Duration::from_millis(1);
-/// Look-ups that may wait. More than as many clients can ask for at a time are not there to be served.
-const MOST_WAITING: usize = 16_384;
 /// A connection that was idle for so long is looked after: what stands between may have dropped it without a word.
 const IDLE: Duration = Duration::from_secs(15);
 /// Between two looks at a database that does not answer.
@@ -57,8 +52,6 @@ const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 /// No certificate has this serial: a look-up for it asks for nothing but an answer.
 const NOBODY: &[u8] = &[0];
 
-type Rows = Arc<[Row]>;
-
 /// A database.
 pub struct Mysql {
     shared: Arc<Shared>,
@@ -75,16 +68,12 @@ struct Shared {
     /// How long a look-up may take, waiting included, and a statement.
     patience: Duration,
     statements: [String; SIZES.len()],
-    waiting: Mutex<Queue>,
-    work: Notify,
+    queue: Queue,
     down: AtomicBool,
-    leaving: AtomicBool,
     /// Why it is down.
     state: Mutex<State>,
     went_down: Notify,
     connected: AtomicUsize,
-    /// Statements.
-    on_their_way: AtomicUsize,
     /// Whose turn it is to connect.
     turn: tokio::sync::Mutex<()>,
     counts: SourceCounts,
@@ -98,33 +87,6 @@ struct State {
     asked: Option<Instant>,
 }
 
-/// Look-ups that wait.
-#[derive(Default)]
-struct Queue {
-    /// Of those who hold an answer that may have become wrong, and of those who have waited once already.
-    first: VecDeque<Waiting>,
-    /// Of all others, up to [`MOST_WAITING`].
-    then: VecDeque<Waiting>,
-}
-
-impl Queue {
-    fn next(&mut self) -> Option<Waiting> {
-        self.first.pop_front().or_else(|| self.then.pop_front())
-    }
-
-    fn len(&self) -> usize {
-        self.first.len() + self.then.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn all(&mut self) -> Vec<Waiting> {
-        self.first.drain(..).chain(self.then.drain(..)).collect()
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Down,
@@ -134,32 +96,6 @@ enum Kind {
     Unasked,
     Busy,
     Row,
-}
-
-/// Look-ups that travel in one statement, which is on its way as long as this lives.
-struct Batch<'a> {
-    asked: Vec<Waiting>,
-    on_their_way: &'a AtomicUsize,
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.on_their_way.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Batch<'_> {
-    /// The statement is back: those who wait for it.
-    fn back(mut self) -> Vec<Waiting> {
-        std::mem::take(&mut self.asked)
-    }
-}
-
-/// A look-up on its way.
-struct Waiting {
-    serial: Box<[u8]>,
-    tries: u16,
-    reply: oneshot::Sender<Result<Rows, NoAnswer>>,
 }
 
 impl Mysql {
@@ -193,14 +129,11 @@ impl Mysql {
             alone,
             patience: Duration::from_millis(settings.timeout_ms),
             statements: SIZES.map(|size| statement(settings, size)),
-            waiting: Mutex::default(),
-            work: Notify::new(),
+            queue: Queue::default(),
             down: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
             state: Mutex::default(),
             went_down: Notify::new(),
             connected: AtomicUsize::new(0),
-            on_their_way: AtomicUsize::new(0),
             turn: tokio::sync::Mutex::default(),
             counts: SourceCounts::default(),
             complaints: Seldom::default(),
@@ -223,8 +156,7 @@ impl Mysql {
     /// Takes leave of the server, which would otherwise log that we were lost.
     pub async fn leave(&self) {
         let shared = &self.shared;
-        shared.leaving.store(true, Ordering::Relaxed);
-        shared.work.notify_waiters();
+        shared.queue.leave();
         let until = Instant::now() + LEAVE_WITHIN;
         while shared.connected.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             sleep(LEAVE_WITHIN / 50).await;
@@ -315,10 +247,6 @@ fn statement(settings: &settings::Mysql, keys: usize) -> String {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Queue> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -328,43 +256,24 @@ impl Shared {
     /// The rows of a serial, of whichever issuer.
     async fn ask(&self, serial: &[u8], urgency: Urgency) -> Result<Rows, NoAnswer> {
         self.counts.look_ups.add();
-        let (reply, rows) = oneshot::channel();
-        let asked = Waiting {
-            serial: serial.into(),
-            tries: 0,
-            reply,
-        };
-        if !self.queue(asked, urgency) {
+        let Some(rows) = self.queue.put(serial, urgency) else {
             self.troubles.warn(Kind::Busy, || {
                 let name = &self.name;
                 format!("source {name:?}: {MOST_WAITING} look-ups wait already, more are not taken")
             });
             return Err(NoAnswer::Unavailable);
-        }
-        self.work.notify_one();
+        };
         match timeout(self.patience, rows).await {
             Ok(Ok(rows)) => rows,
             Ok(Err(_)) | Err(_) => Err(NoAnswer::Unavailable),
         }
     }
 
-    /// Has a look-up wait. False where too many do; those of whom answers are kept are never too many, as there is one for
-    /// each answer at most.
-    fn queue(&self, asked: Waiting, urgency: Urgency) -> bool {
-        let mut waiting = self.waiting();
-        match urgency {
-            Urgency::Kept => waiting.first.push_back(asked),
-            Urgency::New if waiting.then.len() < MOST_WAITING => waiting.then.push_back(asked),
-            Urgency::New => return false,
-        }
-        true
-    }
-
     // ---- the answering side: one task for each connection ---------------------------------------------------------
 
     /// Keeps one connection, and answers look-ups over it.
     async fn work(self: Arc<Self>) {
-        while !self.leaving.load(Ordering::Relaxed) {
+        while !self.queue.is_leaving() {
             let link = self.connect().await;
             if let Some(passed) = &link.passed {
                 self.troubles.warn(Kind::Host, || {
@@ -414,21 +323,19 @@ impl Shared {
                     end(std::mem::replace(&mut link, found).conn).await;
                 }
             }
-            let Ok(batch) = timeout(IDLE, self.batch()).await else {
+            let Ok(batch) = timeout(IDLE, self.queue.take()).await else {
                 // It may have been told of a look-up just now, and does not take it.
-                self.work.notify_one();
+                self.queue.pass_on();
                 if !matches!(timeout(self.patience, link.conn.ping()).await, Ok(Ok(()))) {
                     return link;
                 }
                 continue;
             };
-            if batch.asked.is_empty() {
+            if batch.asked().is_empty() {
                 return link;
             }
-            let keys = batch
-                .asked
-                .iter()
-                .flat_map(|asked| spellings(&asked.serial));
+            let keys = batch.asked().iter();
+            let keys = keys.flat_map(|asked| spellings(&asked.serial));
             let said = timeout(self.patience, self.query(&mut link, keys.collect())).await;
             let batch = batch.back();
             match &said {
@@ -516,51 +423,6 @@ impl Shared {
         Some(link)
     }
 
-    /// Waits for look-ups, and takes as many as fit into one statement: none when this process is about to leave. While a
-    /// statement is on its way, a few that wait are held for a moment: they travel together with those that come meanwhile.
-    async fn batch(&self) -> Batch<'_> {
-        let mut held = false;
-        loop {
-            let mut batch: Vec<Waiting> = Vec::new();
-            let mut more = false;
-            {
-                let mut waiting = self.waiting();
-                let together = waiting.len() >= MOST_TOGETHER;
-                if together || held || self.on_their_way.load(Ordering::Relaxed) == 0 {
-                    // Whoever does not wait any more is passed over.
-                    while batch.len() < MOST_TOGETHER
-                        && let Some(asked) = waiting.next()
-                    {
-                        if !asked.reply.is_closed() {
-                            batch.push(asked);
-                        }
-                    }
-                    more = !waiting.is_empty();
-                    held = false;
-                } else {
-                    held = !waiting.is_empty();
-                }
-            }
-            if more {
-                self.work.notify_one();
-            }
-            if !batch.is_empty() || self.leaving.load(Ordering::Relaxed) {
-                self.on_their_way.fetch_add(1, Ordering::Relaxed);
-                return Batch {
-                    asked: batch,
-                    on_their_way: &self.on_their_way,
-                };
-            }
-            if held {
-                let _ = timeout(HOLD, self.work.notified()).await; // either way it has waited long enough
-            } else {
-                self.work.notified().await;
-                // Who asks for several at a time has asked for the first only.
-                yield_now().await;
-            }
-        }
-    }
-
     /// One statement: the rows that have one of these keys.
     async fn query(&self, link: &mut Link, keys: Vec<String>) -> Result<Vec<Row>, Trouble> {
         self.counts.statements.add();
@@ -606,28 +468,19 @@ impl Shared {
         let mut shared: HashMap<Box<[u8]>, Rows> = HashMap::new();
         for asked in batch {
             let rows = shared
-                .entry(asked.serial)
+                .entry(asked.serial.clone())
                 .or_insert_with_key(|serial| of.remove(serial).unwrap_or_default().into());
-            let _ = asked.reply.send(Ok(Arc::clone(rows))); // who does not wait any more is gone
+            let rows = Arc::clone(rows);
+            asked.answer(Ok(rows));
         }
     }
 
     /// The connection broke, or its host is in trouble: another one may do. As many tries as there are connections, all of
     /// which may have broken at once, and one more.
     fn again(&self, batch: Vec<Waiting>, reason: String) {
-        let most = self.settings.connections;
-        let (failed, left): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|asked| asked.tries > most);
-        {
-            let mut waiting = self.waiting();
-            for mut asked in left.into_iter().rev() {
-                asked.tries += 1;
-                waiting.first.push_front(asked);
-            }
-        }
-        self.work.notify_one();
-        if !failed.is_empty() {
-            hand_back(failed);
+        let given_up = self.queue.put_back(batch, self.settings.connections);
+        if !given_up.is_empty() {
+            hand_back(given_up);
             self.go_down(format!("connections are lost: {reason}"));
         }
     }
@@ -657,8 +510,7 @@ impl Shared {
             });
         }
         self.state().reason = reason;
-        let waiting = self.waiting().all();
-        hand_back(waiting);
+        hand_back(self.queue.empty());
         if first {
             self.went_down.notify_one();
         }
@@ -699,54 +551,6 @@ impl Shared {
             state.asked = Some(Instant::now());
         }
         hopeless
-    }
-}
-
-/// Tells everybody that there is no answer.
-fn hand_back(batch: Vec<Waiting>) {
-    for asked in batch {
-        let _ = asked.reply.send(Err(NoAnswer::Unavailable)); // who does not wait any more is gone
-    }
-}
-
-/// The columns of a row, in the order of [`statement`].
-fn row_of(row: mysql_async::Row) -> Row {
-    let mut values = row
-        .unwrap_raw()
-        .into_iter()
-        .map(|value| value.unwrap_or(Value::NULL));
-    let mut next = || values.next().unwrap_or(Value::NULL);
-    Row {
-        serial: octets(next()).unwrap_or_default(),
-        status: octets(next()),
-        time: match next() {
-            Value::NULL => Time::Null,
-            Value::Date(year, month, day, hour, minute, second, _) => {
-                Time::At(year, month, day, hour, minute, second)
-            }
-            Value::Bytes(_)
-            | Value::Int(_)
-            | Value::UInt(_)
-            | Value::Float(_)
-            | Value::Double(_)
-            | Value::Time(..) => Time::Strange,
-        },
-        reason: octets(next()),
-        certificate: Bytes::from(octets(next()).unwrap_or_default()),
-    }
-}
-
-/// The octets of a text or a blob. What is neither becomes a text that says nothing.
-fn octets(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::NULL => None,
-        Value::Bytes(octets) => Some(octets),
-        Value::Int(_)
-        | Value::UInt(_)
-        | Value::Float(_)
-        | Value::Double(_)
-        | Value::Date(..)
-        | Value::Time(..) => Some(Vec::new()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
+use mysql_async::Value;
 use ocsp_wire::Reason;
 
 use super::super::{NoAnswer, Proof, Record, Revocation};
@@ -38,6 +39,47 @@ pub enum Time {
     At(u16, u8, u8, u8, u8, u8),
     /// What is no DATETIME.
     Strange,
+}
+
+/// The columns of a row, in the order of [`super::statement`].
+pub fn row_of(row: mysql_async::Row) -> Row {
+    let mut values = row
+        .unwrap_raw()
+        .into_iter()
+        .map(|value| value.unwrap_or(Value::NULL));
+    let mut next = || values.next().unwrap_or(Value::NULL);
+    Row {
+        serial: octets(next()).unwrap_or_default(),
+        status: octets(next()),
+        time: match next() {
+            Value::NULL => Time::Null,
+            Value::Date(year, month, day, hour, minute, second, _) => {
+                Time::At(year, month, day, hour, minute, second)
+            }
+            Value::Bytes(_)
+            | Value::Int(_)
+            | Value::UInt(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Time(..) => Time::Strange,
+        },
+        reason: octets(next()),
+        certificate: Bytes::from(octets(next()).unwrap_or_default()),
+    }
+}
+
+/// The octets of a text or a blob. What is neither becomes a text that says nothing.
+fn octets(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::NULL => None,
+        Value::Bytes(octets) => Some(octets),
+        Value::Int(_)
+        | Value::UInt(_)
+        | Value::Float(_)
+        | Value::Double(_)
+        | Value::Date(..)
+        | Value::Time(..) => Some(Vec::new()),
+    }
 }
 
 /// What is wrong with a row; the answer that it leads to is in [`judge`].
