@@ -288,6 +288,11 @@ impl<'a> Crowd<'a> {
         }
     }
 
+    /// Stops everybody when it is dropped, also where the test has failed meanwhile.
+    fn stops(&self) -> Stops<'_> {
+        Stops(&self.stop)
+    }
+
     /// Asks the same question on one connection until it is stopped.
     fn ask(&self, question: &[u8]) {
         let mut client = Client::to(self.server.address).unwrap();
@@ -310,6 +315,14 @@ impl<'a> Crowd<'a> {
     }
 }
 
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_revocation_is_seen_by_all_clients_within_revalidate() {
     let plan = Plan::new(1000);
@@ -320,6 +333,7 @@ fn a_revocation_is_seen_by_all_clients_within_revalidate() {
         let question = plan.question(repeat, true);
         let crowd = Crowd::new(&server);
         let revoked = std::thread::scope(|scope| {
+            let _stops = crowd.stops();
             for _ in 0..CLIENTS {
                 scope.spawn(|| crowd.ask(&question));
             }
@@ -336,7 +350,6 @@ fn a_revocation_is_seen_by_all_clients_within_revalidate() {
             });
             // Whoever was told good after that would show.
             std::thread::sleep(Duration::from_millis(300));
-            crowd.stop.store(true, Ordering::Relaxed);
             revoked
         });
         let told = crowd.told.into_inner().unwrap();
@@ -373,6 +386,7 @@ fn a_database_that_is_away_for_a_while_is_not_missed_by_those_who_ask_for_what_i
     let crowd = Crowd::new(&server);
     let seconds = setting("OCSP_TEST_OUTAGE", 5) as u64;
     std::thread::scope(|scope| {
+        let _stops = crowd.stops();
         for client in 0..CLIENTS {
             let question = &questions[client % 2];
             let crowd = &crowd;
@@ -383,7 +397,6 @@ fn a_database_that_is_away_for_a_while_is_not_missed_by_those_who_ask_for_what_i
         std::thread::sleep(Duration::from_secs(seconds));
         plan.database.server.start();
         server.says("source \"ca\" answers again");
-        crowd.stop.store(true, Ordering::Relaxed);
     });
     let told = crowd.told.into_inner().unwrap();
     say(format!(
