@@ -174,8 +174,8 @@ fn a_lock_that_holds_a_look_up_up_does_not_pile_up_statements() {
             let ours = |line: &&str| line.contains("IN (") && line.contains("cert_num");
             most = most.max(held.lines().filter(ours).count());
         }
-        // Two connections, and the statements of those that were given up end by themselves.
-        assert!((1..=4).contains(&most), "{most} statements at a time");
+        // One for each connection, as the server gives up before we do; and one that is just ending.
+        assert!((1..=3).contains(&most), "{most} statements at a time");
     });
     plan.becomes(&server, "other", "other.crt: good");
 }
