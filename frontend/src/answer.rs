@@ -242,7 +242,11 @@ impl Responder {
                 self.cache.forget(key);
                 return self.no_record(asked, key).await;
             }
-            Err(reason) => return self.without_record(asked, key, entry.as_deref(), reason),
+            Err(reason) => {
+                // As it is now: another question may have withdrawn it meanwhile.
+                let kept = self.cache.find(key);
+                return self.without_record(asked, key, kept.as_deref(), reason);
+            }
         };
         // To look up takes time, and an entry may have come to its end meanwhile.
         let said = record.said();
