@@ -174,9 +174,10 @@ fn a_lock_that_holds_a_look_up_up_does_not_pile_up_statements() {
             let ours = |line: &&str| line.contains("IN (") && line.contains("cert_num");
             most = most.max(held.lines().filter(ours).count());
         }
-        // One for each connection, as the server gives up before we do; and one that is just ending.
-        assert!((1..=3).contains(&most), "{most} statements at a time");
+        assert!((1..=2).contains(&most), "{most} statements at a time");
     });
+    // The server gave up before we did, so that the connection could be kept.
+    server.says("Lock wait timeout exceeded");
     plan.becomes(&server, "other", "other.crt: good");
 }
 
