@@ -170,6 +170,7 @@ impl DbServer {
             command
         };
         command.arg(format!("--datadir={data}"));
+        command.env("TMPDIR", self.root.inside(&self.path("tmp")));
         if is_root() {
             command.arg("--user=root");
         }
