@@ -253,6 +253,8 @@ pub enum Trouble {
     Lost(String),
     /// The server says no; the connection goes on.
     Refused(String),
+    /// The server says nothing in time.
+    Silent(String),
 }
 
 impl From<Error> for Trouble {

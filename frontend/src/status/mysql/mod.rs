@@ -55,7 +55,6 @@ const NOBODY: &[u8] = &[0];
 /// A database.
 pub struct Mysql {
     shared: Arc<Shared>,
-    connections: u16,
 }
 
 struct Shared {
@@ -71,7 +70,7 @@ struct Shared {
     queue: Queue,
     down: AtomicBool,
     /// Why it is down.
-    state: Mutex<State>,
+    reason: Mutex<String>,
     went_down: Notify,
     connected: AtomicUsize,
     /// Whose turn it is to connect.
@@ -79,12 +78,6 @@ struct Shared {
     counts: SourceCounts,
     complaints: Seldom<Complaint>,
     troubles: Seldom<Kind>,
-}
-
-#[derive(Default)]
-struct State {
-    reason: String,
-    asked: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,7 +124,7 @@ impl Mysql {
             statements: SIZES.map(|size| statement(settings, size)),
             queue: Queue::default(),
             down: AtomicBool::new(false),
-            state: Mutex::default(),
+            reason: Mutex::default(),
             went_down: Notify::new(),
             connected: AtomicUsize::new(0),
             turn: tokio::sync::Mutex::default(),
@@ -141,13 +134,12 @@ impl Mysql {
         };
         Ok(Self {
             shared: Arc::new(shared),
-            connections: settings.connections,
         })
     }
 
     /// Starts the connections of the source at this place. Must be called within the runtime.
     pub fn keep_up(&self, place: u16, launcher: &Arc<Launcher>) {
-        for _ in 0..self.connections {
+        for _ in 0..self.shared.settings.connections {
             tokio::spawn(Arc::clone(&self.shared).work());
         }
         tokio::spawn(Arc::clone(&self.shared).watch(place, Arc::clone(launcher)));
@@ -196,7 +188,7 @@ impl Mysql {
         if !self.is_down() && shared.ask(NOBODY, Urgency::Kept).await.is_ok() {
             return Ok(());
         }
-        let reason = shared.state().reason.clone();
+        let reason = shared.reason().clone();
         Err(if reason.is_empty() {
             format!("no answer within {:?}", shared.patience)
         } else {
@@ -247,8 +239,8 @@ fn statement(settings: &settings::Mysql, keys: usize) -> String {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reason(&self) -> MutexGuard<'_, String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // ---- the asking side ------------------------------------------------------------------------------------------
@@ -336,37 +328,33 @@ impl Shared {
             }
             let keys = batch.asked().iter();
             let keys = keys.flat_map(|asked| spellings(&asked.serial));
-            let said = timeout(self.patience, self.query(&mut link, keys.collect())).await;
+            let said = self.query(&mut link, keys.collect()).await;
             let batch = batch.back();
-            match &said {
-                Ok(Ok(_)) => self.hosts.note(link.host, true),
-                Ok(Err(Trouble::Refused(_))) | Err(_) => self.hosts.note(link.host, false),
-                Ok(Err(Trouble::Lost(_))) => {}
-            }
             match said {
-                Ok(Ok(rows)) => self.hand_out(batch, rows),
-                Ok(Err(Trouble::Lost(reason))) => {
+                Ok(rows) => {
+                    self.hosts.note(link.host, true);
+                    self.hand_out(batch, rows);
+                }
+                Err(Trouble::Lost(reason)) => {
                     self.again(batch, reason);
                     return link;
                 }
                 // Another host may know better.
-                Ok(Err(Trouble::Refused(reason))) if self.hosts.count() > 1 => {
+                Err(Trouble::Refused(reason) | Trouble::Silent(reason))
+                    if self.hosts.count() > 1 =>
+                {
+                    self.hosts.note(link.host, false);
                     self.again(batch, reason);
                     return link;
                 }
-                Ok(Err(Trouble::Refused(reason))) => {
+                Err(Trouble::Refused(reason)) => {
                     if let Err(reason) = self.one_by_one(&mut link, batch, reason).await {
                         self.go_down(reason);
                     }
                 }
-                Err(_) => {
-                    let reason = format!("a statement was not answered within {:?}", self.patience);
-                    if self.hosts.count() > 1 {
-                        self.again(batch, reason);
-                    } else {
-                        hand_back(batch);
-                        self.go_down(reason);
-                    }
+                Err(Trouble::Silent(reason)) => {
+                    hand_back(batch);
+                    self.go_down(reason);
                     return link;
                 }
             }
@@ -390,9 +378,9 @@ impl Shared {
         });
         for asked in batch {
             let keys = spellings(&asked.serial);
-            match timeout(self.patience, self.query(link, keys)).await {
-                Ok(Ok(rows)) => self.hand_out(vec![asked], rows),
-                Ok(Err(_)) | Err(_) => hand_back(vec![asked]),
+            match self.query(link, keys).await {
+                Ok(rows) => self.hand_out(vec![asked], rows),
+                Err(_) => hand_back(vec![asked]),
             }
         }
         Ok(())
@@ -400,13 +388,9 @@ impl Shared {
 
     /// Asks for nothing but an answer. The error is why there is none.
     async fn probe(&self, link: &mut Link) -> Result<(), String> {
-        match timeout(self.patience, self.query(link, spellings(NOBODY))).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(Trouble::Lost(reason) | Trouble::Refused(reason))) => Err(reason),
-            Err(_) => Err(format!(
-                "a statement was not answered within {:?}",
-                self.patience
-            )),
+        match self.query(link, spellings(NOBODY)).await {
+            Ok(_) => Ok(()),
+            Err(Trouble::Lost(text) | Trouble::Refused(text) | Trouble::Silent(text)) => Err(text),
         }
     }
 
@@ -423,8 +407,18 @@ impl Shared {
         Some(link)
     }
 
-    /// One statement: the rows that have one of these keys.
+    /// One statement, in its time: the rows that have one of these keys.
     async fn query(&self, link: &mut Link, keys: Vec<String>) -> Result<Vec<Row>, Trouble> {
+        match timeout(self.patience, self.rows(link, keys)).await {
+            Ok(said) => said,
+            Err(_) => {
+                let text = format!("a statement was not answered within {:?}", self.patience);
+                Err(Trouble::Silent(text))
+            }
+        }
+    }
+
+    async fn rows(&self, link: &mut Link, keys: Vec<String>) -> Result<Vec<Row>, Trouble> {
         self.counts.statements.add();
         let size = SIZES.iter().position(|size| *size >= keys.len());
         let size = size.unwrap_or(SIZES.len() - 1);
@@ -509,7 +503,7 @@ impl Shared {
                 format!("source {:?} does not answer: {reason}", self.name)
             });
         }
-        self.state().reason = reason;
+        *self.reason() = reason;
         hand_back(self.queue.empty());
         if first {
             self.went_down.notify_one();
@@ -518,6 +512,7 @@ impl Shared {
 
     /// Looks after a database that is down until it answers, and asks for a successor where there is no hope.
     async fn watch(self: Arc<Self>, place: u16, launcher: Arc<Launcher>) {
+        let mut asked: Option<Instant> = None;
         loop {
             self.went_down.notified().await;
             let since = Instant::now();
@@ -526,7 +521,9 @@ impl Shared {
                 if self.ask(NOBODY, Urgency::Kept).await.is_ok() {
                     break;
                 }
-                if self.is_hopeless(since) {
+                let asked_lately = asked.is_some_and(|asked| asked.elapsed() < HOPELESS);
+                if since.elapsed() >= HOPELESS && !asked_lately {
+                    asked = Some(Instant::now());
                     let (name, seconds) = (&self.name, since.elapsed().as_secs());
                     let reason =
                         format!("source {name:?}: no host of it has answered for {seconds} s");
@@ -534,23 +531,12 @@ impl Shared {
                 }
             }
             self.down.store(false, Ordering::Relaxed);
-            self.state().reason.clear();
+            self.reason().clear();
             self.troubles.notice(Kind::Up, || {
                 let seconds = since.elapsed().as_secs_f32();
                 format!("source {:?} answers again, after {seconds:.1} s", self.name)
             });
         }
-    }
-
-    /// Whether it is time to ask for a successor, of a source that is down since then.
-    fn is_hopeless(&self, since: Instant) -> bool {
-        let mut state = self.state();
-        let asked_lately = state.asked.is_some_and(|asked| asked.elapsed() < HOPELESS);
-        let hopeless = since.elapsed() >= HOPELESS && !asked_lately;
-        if hopeless {
-            state.asked = Some(Instant::now());
-        }
-        hopeless
     }
 }
 
