@@ -66,7 +66,7 @@ pub enum Word {
 
 impl Launcher {
     /// Takes the control socket over.
-    pub fn new() -> Self {
+    pub fn take_over() -> Self {
         let handed = Arc::new(Mutex::new(Vec::new()));
         let stream = Stream {
             socket: control(),

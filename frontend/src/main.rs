@@ -1,30 +1,4 @@
-//! `ocsp-frontend`: the process that the network reaches. It parses requests, asks status sources, keeps answers, and has
-//! new ones signed by the signer on the other side of the boundary. It holds no key and trusts nobody: not its clients,
-//! not its sources' form, not its signer.
-//!
-//! The way of a request, each room once: [`listener`] accepts, [`http`] or [`raw`] cut out the octets, [`request`] makes
-//! them a typed question, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from the
-//! [`signer`], whose words [`response`] compares with the question.
-
-mod admin;
-mod answer;
-mod cache;
-mod certificate;
-mod control;
-mod counts;
-mod http;
-mod issuer;
-mod listener;
-mod pem;
-mod raw;
-mod request;
-mod response;
-mod sandbox;
-mod seldom;
-mod serial;
-mod signer;
-mod status;
-mod tlv;
+//! `ocsp-frontend`: how it starts, serves, and leaves. The rooms are described in `lib.rs`.
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -37,12 +11,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::answer::Responder;
-use crate::control::{Launcher, Word};
-use crate::issuer::Issuers;
-use crate::listener::{Listening, Serving};
-use crate::signer::Signer;
-use crate::status::Source;
+use ocsp_frontend::answer::Responder;
+use ocsp_frontend::control::{Launcher, Word};
+use ocsp_frontend::issuer::Issuers;
+use ocsp_frontend::listener::{Listening, Serving};
+use ocsp_frontend::sandbox;
+use ocsp_frontend::signer::Signer;
+use ocsp_frontend::status::Source;
 
 /// How long names may take to be resolved: ready does not wait for what only a database needs.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
@@ -54,7 +29,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let confined = ocsp_child::begin(c"ocsp-frontend");
-    let launcher = Launcher::new();
+    let launcher = Launcher::take_over();
     let (settings, sockets) = match launcher.told() {
         Ok(Some(told)) => told,
         Ok(None) => return code(exit::DONE),

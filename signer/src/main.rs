@@ -1,24 +1,9 @@
-//! `ocsp-signer`: the process that holds the keys. Started by the launcher under its own user, it knows three
-//! descriptors (control socket, boundary, log), opens its keys itself, locks itself in, and signs what `policy` allows.
-//! It trusts its settings, which root wrote, and the files these name; it trusts no frame of the boundary.
-//!
-//! The rooms: [`serve`] receives, answers and sends; [`policy`] decides what the key will say; [`response`] turns that
-//! into DER; [`issuer`] holds an issuer with its keys, read by [`key`] and [`certificate`]; [`clock`] and [`memory`] are
-//! what the policy remembers; [`sandbox`] locks in.
-
-mod certificate;
-mod clock;
-mod issuer;
-mod key;
-mod memory;
-mod policy;
-mod response;
-mod sandbox;
-mod serve;
+//! How a signer starts, and follows its launcher. The rooms are described in `lib.rs`.
 
 use std::process::ExitCode;
 
 use ocsp_child::{boundary, control, exit, log};
+use ocsp_signer::{issuer, policy, sandbox, serve};
 use ocsp_wire::{
     Fault, List, Mode, Report, SignerControlEnd, SignerEnd, SignerOrder, SignerSettings, Text,
 };

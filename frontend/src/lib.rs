@@ -1,0 +1,27 @@
+//! `ocsp-frontend`: the process that the network reaches. It parses requests, asks status sources, keeps answers, and has
+//! new ones signed by the signer on the other side of the boundary. It holds no key and trusts nobody: not its clients,
+//! not its sources' form, not its signer.
+//!
+//! The way of a request, each room once: [`listener`] accepts, [`http`] or [`raw`] cut out the octets, [`request`] makes
+//! them a typed question, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from the
+//! [`signer`], whose words [`response`] compares with the question.
+
+pub mod admin;
+pub mod answer;
+pub mod cache;
+pub mod certificate;
+pub mod control;
+pub mod counts;
+pub mod http;
+pub mod issuer;
+pub mod listener;
+pub mod pem;
+pub mod raw;
+pub mod request;
+pub mod response;
+pub mod sandbox;
+pub mod seldom;
+pub mod serial;
+pub mod signer;
+pub mod status;
+pub mod tlv;

@@ -1,0 +1,17 @@
+//! `ocsp-signer`: the process that holds the keys. Started by the launcher under its own user, it knows three
+//! descriptors (control socket, boundary, log), opens its keys itself, locks itself in, and signs what `policy` allows.
+//! It trusts its settings, which root wrote, and the files these name; it trusts no frame of the boundary.
+//!
+//! The rooms: [`serve`] receives, answers and sends; [`policy`] decides what the key will say; [`response`] turns that
+//! into DER; [`issuer`] holds an issuer with its keys, read by [`key`] and [`certificate`]; [`clock`] and [`memory`] are
+//! what the policy remembers; [`sandbox`] locks in.
+
+pub mod certificate;
+pub mod clock;
+pub mod issuer;
+pub mod key;
+pub mod memory;
+pub mod policy;
+pub mod response;
+pub mod sandbox;
+pub mod serve;
