@@ -27,7 +27,7 @@ pub struct Clock {
 
 impl Clock {
     /// Notes when the machine booted, as this clock sees it now.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         Self {
             last: AtomicU64::new(0),
             boot: booted(realtime()),

@@ -64,6 +64,7 @@ impl Revoked {
 }
 
 /// Certificates whose issuer and signature were verified: their serials, by issuer and SHA-256 of the certificate.
+#[derive(Default)]
 pub struct Proven(Mutex<HashMap<Proof, Box<[u8]>>>);
 
 /// An issuer, and the SHA-256 of one of its certificates.
@@ -73,11 +74,6 @@ type Proof = (u16, [u8; 32]);
 const PROVEN: usize = 100_000;
 
 impl Proven {
-    /// Nothing proven yet.
-    pub fn new() -> Self {
-        Self(Mutex::default())
-    }
-
     /// Whether the certificate was proven, and if so, whether it carries this serial.
     pub fn carries(&self, issuer: u16, digest: &[u8; 32], serial: &[u8]) -> Option<bool> {
         held(&self.0)

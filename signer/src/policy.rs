@@ -96,9 +96,9 @@ impl Policy {
     pub fn new(issuers: Vec<Issuer>, remember_revoked: u32) -> Self {
         Self {
             issuers,
-            clock: Clock::new(),
+            clock: Clock::start(),
             revoked: Revoked::new(usize::try_from(remember_revoked).unwrap_or(usize::MAX)),
-            proven: Proven::new(),
+            proven: Proven::default(),
             forgetting: std::sync::Once::new(),
         }
     }
