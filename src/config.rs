@@ -30,6 +30,8 @@ pub struct Config {
     pub signer_threads: u16,
     /// How many revoked serials a signer remembers.
     pub remember_revoked: u32,
+    /// Whether a signer must not serve with memory that may be written to a disk.
+    pub require_mlock: bool,
     /// Status sources.
     pub sources: Vec<Source>,
     /// Issuers.
@@ -179,6 +181,7 @@ impl Config {
         let mut signer = whole.section("signer")?;
         let signer_threads = threads(&mut signer, cores)?;
         let remember_revoked = signer.number("remember-revoked", 1, 100_000_000, 1_000_000)?;
+        let require_mlock = signer.flag("require-mlock")?;
         signer.finish()?;
         let sources = whole
             .sections("source")?
@@ -210,6 +213,7 @@ impl Config {
             frontend_threads,
             signer_threads,
             remember_revoked,
+            require_mlock,
             sources,
             issuers,
         })

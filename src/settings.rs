@@ -35,6 +35,7 @@ pub fn for_signer(config: &Config, mode: Mode) -> Result<SignerOrder, Failure> {
         separated: privilege::separated(),
         threads: config.signer_threads,
         remember_revoked: config.remember_revoked,
+        require_mlock: config.require_mlock,
         issuers: List::new(issuers).map_err(too_long)?,
     }))
 }

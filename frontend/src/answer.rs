@@ -113,13 +113,13 @@ impl Responder {
         issuers: Issuers,
         sources: Vec<Source>,
         signer: Signer,
-        memory: u64,
+        cache: Cache<Answer>,
         max_stale: Duration,
     ) -> Self {
         Self {
             issuers,
             sources,
-            cache: Cache::new(memory),
+            cache,
             signer,
             max_stale,
             counts: Counts::default(),

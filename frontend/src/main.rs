@@ -1,17 +1,20 @@
 //! `ocsp-frontend`: how it starts, serves, and leaves. The rooms are described in `lib.rs`.
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use ocsp_child::{boundary, exit, log};
 use ocsp_frontend_settings::{Needed, Settings};
+use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use ocsp_frontend::answer::Responder;
+use ocsp_frontend::answer::{Answer, Responder};
+use ocsp_frontend::cache::Cache;
 use ocsp_frontend::control::{Launcher, Word};
 use ocsp_frontend::issuer::Issuers;
 use ocsp_frontend::listener::{Listening, Serving};
@@ -22,27 +25,36 @@ use ocsp_frontend::status::Source;
 /// How long names may take to be resolved: ready does not wait for what only a database needs.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The order is the point: undumpable, told, files read, locked in, threads, ready.
+/// The order is the point: undumpable, told, files read, locked in, threads, system calls, ready.
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("--version") {
-        println!("ocsp-frontend {}", env!("CARGO_PKG_VERSION"));
-        return ExitCode::SUCCESS;
+    if let Some(asked) = std::env::args().nth(1) {
+        return ocsp_child::confine::about(
+            "ocsp-frontend",
+            env!("CARGO_PKG_VERSION"),
+            &asked,
+            sandbox::CALLS,
+        );
     }
+    exit::leave(run())
+}
+
+/// How it ended.
+fn run() -> i32 {
     let confined = ocsp_child::begin(c"ocsp-frontend");
-    let launcher = Launcher::take_over();
+    let launcher = Arc::new(Launcher::take_over());
     let (settings, sockets) = match launcher.told() {
         Ok(Some(told)) => told,
-        Ok(None) => return code(exit::DONE),
+        Ok(None) => return exit::DONE,
         Err(fault) => {
             log::error(format_args!(
                 "ocsp-frontend is started by ocsp-server, on its sockets: {fault}"
             ));
-            return code(exit::USAGE);
+            return exit::USAGE;
         }
     };
     let refuse = |faults: &[String]| {
         launcher.refuse(faults);
-        code(exit::REFUSED)
+        exit::REFUSED
     };
     if let Err(error) = confined {
         return refuse(&[error.to_string()]);
@@ -66,9 +78,15 @@ fn main() -> ExitCode {
     if !faults.is_empty() {
         return refuse(&faults);
     }
-    if let Err(error) = sandbox::lock_in(&settings) {
-        return refuse(&[error.to_string()]);
-    }
+    let locked_in = match sandbox::lock_in(&settings) {
+        Ok(locked_in) => locked_in,
+        Err(error) => return refuse(&[error.to_string()]),
+    };
+    notes.push(format!(
+        "{}, {} system calls",
+        locked_in.landlock,
+        sandbox::CALLS.len()
+    ));
     if settings.needed != Needed::Nothing && !sources.iter().all(Source::has_files) {
         let faults: Vec<_> = notes
             .iter()
@@ -77,15 +95,15 @@ fn main() -> ExitCode {
             .collect();
         return refuse(&faults);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.threads.max(1).into())
-        .max_blocking_threads(1)
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
+    let prepared = Prepared::new(&settings, sockets, &sources, &launcher);
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => return refuse(&[format!("the runtime cannot be started: {error}")]),
     };
+    if let Err(error) = sandbox::enter_service(locked_in) {
+        return refuse(&[error.to_string()]);
+    }
+    let runtime = prepared.runtime;
     if settings.check {
         runtime.block_on(async {
             for source in &sources {
@@ -98,11 +116,11 @@ fn main() -> ExitCode {
             return refuse(&faults);
         }
         let sent = launcher.ready(&notes);
-        return code(if sent.is_ok() {
+        return if sent.is_ok() {
             exit::DONE
         } else {
             exit::BROKEN
-        });
+        };
     }
     if let Needed::Database(place) = settings.needed
         && let Some(source) = sources.get(usize::from(place))
@@ -110,59 +128,127 @@ fn main() -> ExitCode {
     {
         return refuse(&[fault]);
     }
-    match serve(
-        &runtime, settings, sockets, issuers, sources, launcher, &notes,
-    ) {
-        Ok(()) => code(exit::DONE),
+    match serve(prepared, &settings, issuers, sources, &launcher, &notes) {
+        Ok(()) => exit::DONE,
         Err(error) => {
             log::error(format_args!("the frontend cannot go on: {error}"));
-            code(exit::BROKEN)
+            exit::BROKEN
         }
+    }
+}
+
+/// All that needs system calls which nothing needs afterwards: threads, the sockets it was given, a cache that looks how
+/// many cores there are.
+struct Prepared {
+    /// Never taken apart: its threads end with the process.
+    runtime: &'static Runtime,
+    boundary: UnixStream,
+    cache: Cache<Answer>,
+    listening: Vec<Listening>,
+    follow: mpsc::Sender<watch::Sender<Option<Instant>>>,
+}
+
+impl Prepared {
+    fn new(
+        settings: &Settings,
+        sockets: Vec<OwnedFd>,
+        sources: &[Source],
+        launcher: &Arc<Launcher>,
+    ) -> io::Result<Self> {
+        let threads = settings.threads.max(1);
+        let (begun, begins) = mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.into())
+            .max_blocking_threads(1)
+            .enable_all()
+            .on_thread_start(move || {
+                let _ = begun.send(());
+            })
+            .build()?;
+        let runtime: &Runtime = Box::leak(Box::new(runtime));
+        for _ in 0..threads {
+            begins.recv().map_err(io::Error::other)?;
+        }
+        for source in sources {
+            source.start_thread()?;
+        }
+        let (follow, followed) = mpsc::channel();
+        let launcher = Arc::clone(launcher);
+        ocsp_child::thread("control", None, move || {
+            if let Ok(retire) = followed.recv() {
+                crate::follow(&launcher, &retire);
+            }
+            // Nothing came of it, and the process is about to end; to end a thread takes calls that are not on the list.
+            loop {
+                std::thread::park();
+            }
+        })?;
+        let boundary =
+            std::os::unix::net::UnixStream::from(boundary().as_fd().try_clone_to_owned()?);
+        boundary.set_nonblocking(true)?;
+        let entered = runtime.enter();
+        let boundary = UnixStream::from_std(boundary)?;
+        let listening = settings
+            .listeners
+            .iter()
+            .zip(sockets)
+            .map(|(listener, socket)| Listening::new(listener, socket))
+            .collect::<io::Result<_>>()?;
+        drop(entered);
+        Ok(Self {
+            runtime,
+            boundary,
+            cache: Cache::new(settings.cache_memory),
+            listening,
+            follow,
+        })
     }
 }
 
 /// Sources, boundary, clients; until retired and done, or told to leave.
 fn serve(
-    runtime: &Runtime,
-    settings: Settings,
-    sockets: Vec<OwnedFd>,
+    prepared: Prepared,
+    settings: &Settings,
     issuers: Issuers,
     sources: Vec<Source>,
-    launcher: Launcher,
+    launcher: &Arc<Launcher>,
     notes: &[String],
-) -> std::io::Result<()> {
-    let launcher = Arc::new(launcher);
+) -> io::Result<()> {
+    let Prepared {
+        runtime,
+        boundary,
+        cache,
+        listening,
+        follow,
+    } = prepared;
     runtime.block_on(async {
         for (place, source) in (0..).zip(&sources) {
-            source.keep_up(place, &launcher)?;
+            source.keep_up(place, launcher);
         }
-        let signer = Signer::connect(boundary())?;
+        let signer = Signer::connect(boundary)?;
         if !signer.greeted().await {
-            return Err(std::io::Error::other("the signer left before it served"));
+            return Err(io::Error::other("the signer left before it served"));
         }
         let max_stale = Duration::from_secs(settings.max_stale);
-        let responder = Responder::new(issuers, sources, signer, settings.cache_memory, max_stale);
+        let responder = Responder::new(issuers, sources, signer, cache, max_stale);
         let (retire, retired) = watch::channel(None);
-        let serving = Arc::new(Serving::new(Arc::new(responder), &settings, retired));
-        let mut accepting = Vec::new();
-        for (listener, socket) in settings.listeners.iter().zip(sockets) {
-            let listening = Listening::new(listener, socket)?;
-            accepting.push(tokio::spawn(listening.accept(Arc::clone(&serving))));
-        }
-        launcher.ready(notes).map_err(std::io::Error::other)?;
-        std::thread::Builder::new()
-            .name("control".to_owned())
-            .spawn(move || follow(&launcher, &retire))?;
+        let serving = Arc::new(Serving::new(Arc::new(responder), settings, retired));
+        let accepting: Vec<_> = listening
+            .into_iter()
+            .map(|listening| tokio::spawn(listening.accept(Arc::clone(&serving))))
+            .collect();
+        launcher.ready(notes).map_err(io::Error::other)?;
+        follow.send(retire).map_err(io::Error::other)?;
         // Each ends when this generation is retired; only then is it sure that no connection comes any more.
         for listening in accepting {
-            listening.await.map_err(std::io::Error::other)?;
+            listening.await.map_err(io::Error::other)?;
         }
         serving.done().await;
         for source in serving.responder.sources() {
             source.leave().await;
         }
         // At once: taken apart piece by piece, this process would see its signer leave before it is gone itself.
-        std::process::exit(exit::DONE)
+        exit::leave(exit::DONE)
     })
 }
 
@@ -174,15 +260,11 @@ fn follow(launcher: &Launcher, retire: &watch::Sender<Option<Instant>>) {
                 let until = Instant::now() + Duration::from_millis(idle_ms.into());
                 retire.send_replace(Some(until));
             }
-            Ok(Word::Leave) => std::process::exit(exit::DONE),
+            Ok(Word::Leave) => exit::leave(exit::DONE),
             Err(fault) => {
                 log::error(format_args!("the control socket: {fault}"));
-                std::process::exit(exit::BROKEN)
+                exit::leave(exit::BROKEN)
             }
         }
     }
-}
-
-fn code(code: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }

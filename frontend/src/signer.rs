@@ -4,13 +4,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ocsp_child::{Descriptor, exit, log};
+use ocsp_child::{exit, log};
 use ocsp_wire::{
     Fault, Frames, FromSigner, Item, List, Octets, Refusal, SignRequest, ToSigner, Version, frame,
 };
@@ -76,10 +75,8 @@ impl Pending {
 impl Signer {
     /// Takes over the boundary and greets the signer. Must be called within the runtime, which wants a descriptor of its
     /// own: the duplicate leads to the same socket as descriptor 1.
-    pub fn connect(boundary: Descriptor) -> io::Result<Self> {
-        let socket = std::os::unix::net::UnixStream::from(boundary.as_fd().try_clone_to_owned()?);
-        socket.set_nonblocking(true)?;
-        let (reading, writing) = UnixStream::from_std(socket)?.into_split();
+    pub fn connect(boundary: UnixStream) -> io::Result<Self> {
+        let (reading, writing) = boundary.into_split();
         let pending = Arc::new(Pending(Mutex::new(Some(HashMap::new()))));
         let (frames, outgoing) = mpsc::channel(IN_FLIGHT);
         let (greets, greeted) = watch::channel(false);
@@ -230,5 +227,5 @@ fn hand_over(pending: &Pending, answer: FromSigner) {
 /// The channel can no longer be believed, and with it the process ends.
 fn violated(fault: &Fault) -> ! {
     log::security(format_args!("the signer broke the protocol: {fault}"));
-    std::process::exit(exit::VIOLATION)
+    exit::leave(exit::VIOLATION)
 }

@@ -2,28 +2,38 @@
 
 use std::process::ExitCode;
 
+use ocsp_child::confine::NotConfined;
 use ocsp_child::{boundary, control, exit, log};
 use ocsp_signer::{issuer, policy, sandbox, serve};
 use ocsp_wire::{
     Fault, List, Mode, Report, SignerControlEnd, SignerEnd, SignerOrder, SignerSettings, Text,
 };
 
-/// The order is the point: undumpable, told, keys open, locked in, threads, ready.
+/// The order is the point: undumpable, told, keys open, locked in, threads, system calls, ready.
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("--version") {
-        println!("ocsp-signer {}", env!("CARGO_PKG_VERSION"));
-        return ExitCode::SUCCESS;
+    if let Some(asked) = std::env::args().nth(1) {
+        return ocsp_child::confine::about(
+            "ocsp-signer",
+            env!("CARGO_PKG_VERSION"),
+            &asked,
+            &sandbox::CALLS,
+        );
     }
+    exit::leave(run())
+}
+
+/// How it ended.
+fn run() -> i32 {
     let confined = ocsp_child::begin(c"ocsp-signer");
     let launcher = SignerControlEnd::new(control(), control());
     let settings = match told(&launcher) {
         Ok(Some(settings)) => settings,
-        Ok(None) => return code(exit::DONE),
+        Ok(None) => return exit::DONE,
         Err(fault) => {
             log::error(format_args!(
                 "ocsp-signer is started by ocsp-server, on its sockets: {fault}"
             ));
-            return code(exit::USAGE);
+            return exit::USAGE;
         }
     };
     if let Err(error) = confined {
@@ -33,30 +43,51 @@ fn main() -> ExitCode {
         Ok(opened) => opened,
         Err(faults) => return refuse(&launcher, faults),
     };
-    if let Err(error) = sandbox::lock_in(&settings) {
-        return refuse(&launcher, vec![error.to_string()]);
+    match serve(&settings, issuers, &launcher, notes) {
+        Ok(code) => code,
+        Err(error) => refuse(&launcher, vec![error.to_string()]),
     }
+}
+
+/// Locked in twice: before there is a second thread, and when all are there. Only then is a question read.
+fn serve(
+    settings: &SignerSettings,
+    issuers: Vec<issuer::Issuer>,
+    launcher: &Launcher,
+    mut notes: Vec<String>,
+) -> Result<i32, NotConfined> {
+    let locked_in = sandbox::lock_in(settings)?;
+    let landlock = locked_in.landlock;
     let policy = policy::Policy::new(issuers, settings.remember_revoked);
-    match settings.mode {
-        Mode::Check => {
-            let sent = launcher.send(&ready(&notes));
-            code(if sent.is_ok() {
-                exit::DONE
-            } else {
-                exit::BROKEN
-            })
-        }
+    let gate = match settings.mode {
+        Mode::Check => None,
         Mode::Serve => {
             let frontend = SignerEnd::new(boundary(), boundary());
-            match serve::start(policy, frontend, settings.threads) {
-                Ok(()) => follow(&launcher, &notes),
-                Err(error) => refuse(
-                    &launcher,
-                    vec![format!("no signing thread could be started: {error}")],
-                ),
-            }
+            let gate = serve::start(policy, frontend, settings.threads);
+            Some(gate.map_err(|error| {
+                NotConfined(format!("no signing thread could be started: {error}"))
+            })?)
         }
-    }
+    };
+    let memory = match sandbox::enter_service(locked_in, settings.require_mlock)? {
+        Ok(()) => "memory locked",
+        Err(error) => {
+            notes.push(format!("warning: {error}"));
+            "memory not locked"
+        }
+    };
+    let calls = sandbox::CALLS.len();
+    notes.push(format!("{landlock}, {calls} system calls, {memory}"));
+    let Some(gate) = gate else {
+        let sent = launcher.send(&ready(&notes));
+        return Ok(if sent.is_ok() {
+            exit::DONE
+        } else {
+            exit::BROKEN
+        });
+    };
+    gate.open();
+    Ok(follow(launcher, &notes))
 }
 
 type Launcher = SignerControlEnd<ocsp_child::Descriptor>;
@@ -72,12 +103,12 @@ fn told(launcher: &Launcher) -> Result<Option<SignerSettings>, Fault> {
 }
 
 /// Says that this signer serves, and then follows the launcher until it closes the control socket.
-fn follow(launcher: &Launcher, notes: &[String]) -> ExitCode {
+fn follow(launcher: &Launcher, notes: &[String]) -> i32 {
     let mut said = launcher.send(&ready(notes));
     while said.is_ok() {
         said = match launcher.receive() {
             Ok(Some(SignerOrder::Ping(number))) => launcher.send(&Report::Pong(number)),
-            Ok(None) => return code(exit::DONE),
+            Ok(None) => return exit::DONE,
             Ok(Some(SignerOrder::Hello(_) | SignerOrder::Settings(_))) => Err(Fault::Order),
             Err(fault) => Err(fault),
         };
@@ -85,10 +116,10 @@ fn follow(launcher: &Launcher, notes: &[String]) -> ExitCode {
     if let Err(fault) = said {
         log::error(format_args!("the control socket: {fault}"));
     }
-    code(exit::BROKEN)
+    exit::BROKEN
 }
 
-fn refuse(launcher: &Launcher, faults: Vec<String>) -> ExitCode {
+fn refuse(launcher: &Launcher, faults: Vec<String>) -> i32 {
     let faults = faults
         .iter()
         .take(100)
@@ -97,7 +128,7 @@ fn refuse(launcher: &Launcher, faults: Vec<String>) -> ExitCode {
     if let Ok(faults) = List::new(faults) {
         let _ = launcher.send(&Report::Refused(faults)); // the exit code says it as well
     }
-    code(exit::REFUSED)
+    exit::REFUSED
 }
 
 fn ready(notes: &[String]) -> Report {
@@ -107,8 +138,4 @@ fn ready(notes: &[String]) -> Report {
         .map(|note| Text::cut(note))
         .collect::<Vec<_>>();
     Report::Ready(List::new(notes).unwrap_or_else(|_| List::empty()))
-}
-
-fn code(code: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -1,14 +1,77 @@
-//! Locks the signer in, after its keys are open and before it has a second thread.
+//! Locks the signer in: after its keys are open and before it has a second thread, and again when it has all of them.
 
-use ocsp_child::Identity;
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use ocsp_child::calls::Call;
 use ocsp_child::confine::NotConfined;
+use ocsp_child::{Bounds, Identity, LockedIn, Reach, call};
 use ocsp_wire::SignerSettings;
 
-/// Ids read back, capabilities dropped, no_new_privs set, each tried to undo.
-pub fn lock_in(settings: &SignerSettings) -> Result<(), NotConfined> {
-    ocsp_child::lock_in(Identity {
-        uid: settings.uid,
-        gid: settings.gid,
-        separated: settings.separated,
+/// What the signer asks of the kernel from the moment it serves: to read and write its three descriptors, memory,
+/// threads that wait for each other, time, random numbers, and to end. It opens nothing, connects to nothing, starts
+/// nothing.
+pub const CALLS: [Call; 16] = [
+    call!(SYS_brk),
+    call!(SYS_clock_gettime), // without vDSO only
+    call!(SYS_exit_group),
+    call!(SYS_futex),
+    call!(SYS_getpid), // OpenSSL asks before random numbers
+    call!(SYS_getrandom),
+    call!(SYS_madvise),
+    call!(SYS_mmap, NotExecutable),
+    call!(SYS_mprotect, NotExecutable),
+    call!(SYS_mremap), // a vector that grows
+    call!(SYS_munmap),
+    call!(SYS_recvfrom),
+    call!(SYS_restart_syscall), // what a stopped process was waiting for, when it goes on
+    call!(SYS_sendto),
+    call!(SYS_sigaltstack), // on the way out
+    call!(SYS_write),
+];
+
+/// The descriptors that it holds, and none more.
+const DESCRIPTORS: u64 = 3;
+
+/// Capabilities, ids and files: each given up, and then tried to regain. The keys must not open again.
+pub fn lock_in(settings: &SignerSettings) -> Result<LockedIn, NotConfined> {
+    // With an arena of the allocator for each thread the memory to lock is ten times as much, and the C library opens a
+    // file when one shrinks.
+    if std::env::var("MALLOC_ARENA_MAX").as_deref() != Ok("1") {
+        return Err(NotConfined(
+            "MALLOC_ARENA_MAX is not 1 in its environment".to_owned(),
+        ));
+    }
+    let keys: Vec<&str> = settings
+        .issuers
+        .iter()
+        .flat_map(|issuer| issuer.keys.iter())
+        .map(|key| &*key.key)
+        .collect();
+    ocsp_child::lock_in(&Bounds {
+        identity: Identity {
+            uid: settings.uid,
+            gid: settings.gid,
+            separated: settings.separated,
+        },
+        reach: Reach::default(),
+        closed: &keys,
     })
+}
+
+/// With all its threads there: memory kept from the disk, and no system call but the listed ones. What comes back is how
+/// well the memory is kept; an error, where that is required and not so.
+pub fn enter_service(
+    locked_in: LockedIn,
+    require_mlock: bool,
+) -> Result<Result<(), String>, NotConfined> {
+    let kept = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).map_err(|error| {
+        format!(
+            "its memory cannot be kept from the disk: {error}: RLIMIT_MEMLOCK has to be unlimited (LimitMEMLOCK=infinity)"
+        )
+    });
+    match kept {
+        Err(error) if require_mlock => return Err(NotConfined(error)),
+        Err(_) | Ok(()) => {}
+    }
+    locked_in.enter_service(&CALLS, Some(DESCRIPTORS))?;
+    Ok(kept)
 }

@@ -3,8 +3,9 @@
 //! ends the process.
 
 use std::collections::HashMap;
+use std::io;
 use std::mem::{Discriminant, discriminant};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ocsp_child::{Descriptor, exit, log};
@@ -16,24 +17,39 @@ use crate::response;
 /// Enough for the deepest call into the crypto library, and little to lock into memory.
 const STACK: usize = 256 << 10;
 
-/// Starts the signing threads and greets the frontend. Afterwards the process ends with its frontend, or with a
-/// violation.
-pub fn start(policy: Policy, frontend: SignerEnd<Descriptor>, threads: u16) -> std::io::Result<()> {
+/// Starts the signing threads, which do nothing until they are let go, and greets the frontend. Afterwards the process
+/// ends with its frontend, or with a violation.
+pub fn start(policy: Policy, frontend: SignerEnd<Descriptor>, threads: u16) -> io::Result<Gate> {
+    let threads = usize::from(threads.max(1));
     let signer = Arc::new(Signer {
         policy,
         frontend,
         refusals: Refusals::default(),
     });
     // Before there is a thread that could answer: the first frame is the opening one, and a fresh socket takes it at once.
-    signer.frontend.greet().map_err(std::io::Error::other)?;
-    for number in 0..threads.max(1) {
-        let signer = Arc::clone(&signer);
-        std::thread::Builder::new()
-            .name(format!("sign-{number}"))
-            .stack_size(STACK)
-            .spawn(move || signer.serve())?;
+    if let Err(fault) = signer.frontend.greet() {
+        log::info(format_args!("the frontend is gone: {fault}"));
+        exit::leave(exit::DONE)
     }
-    Ok(())
+    let gate = Arc::new(Barrier::new(threads + 1));
+    for number in 0..threads {
+        let (signer, gate) = (Arc::clone(&signer), Arc::clone(&gate));
+        ocsp_child::thread(&format!("sign-{number}"), Some(STACK), move || {
+            gate.wait();
+            signer.serve()
+        })?;
+    }
+    Ok(Gate(gate))
+}
+
+/// What holds the signing threads back until the process is locked in: no question is read before.
+pub struct Gate(Arc<Barrier>);
+
+impl Gate {
+    /// Lets them go.
+    pub fn open(self) {
+        self.0.wait();
+    }
 }
 
 struct Signer {
@@ -44,12 +60,12 @@ struct Signer {
 
 impl Signer {
     /// Never comes back: the process ends with its channel.
-    fn serve(&self) {
+    fn serve(&self) -> ! {
         let fault = loop {
             let answer = match self.frontend.receive() {
                 Ok(Some(ToSigner::Sign(question))) => self.answer(&question),
                 Ok(Some(ToSigner::Hello(_))) => break Fault::Order,
-                Ok(None) => leave(exit::DONE),
+                Ok(None) => exit::leave(exit::DONE),
                 Err(fault) => break fault,
             };
             if let Err(fault) = self.frontend.send(&answer) {
@@ -58,10 +74,10 @@ impl Signer {
         };
         if let Fault::Io(kind) = fault {
             log::info(format_args!("the frontend is gone: {kind}"));
-            leave(exit::DONE)
+            exit::leave(exit::DONE)
         }
         log::security(format_args!("the frontend broke the protocol: {fault}"));
-        leave(exit::VIOLATION)
+        exit::leave(exit::VIOLATION)
     }
 
     fn answer(&self, question: &SignRequest) -> FromSigner {
@@ -73,7 +89,7 @@ impl Signer {
                 log::security(format_args!(
                     "the clock moved by {seconds} s against the time since boot: this signer leaves"
                 ));
-                leave(exit::CLOCK)
+                exit::leave(exit::CLOCK)
             }
         }
     }
@@ -125,11 +141,6 @@ fn policy_serials(question: &SignRequest) -> String {
         (Some(first), 0) => format!("0x{first}"),
         (Some(first), more) => format!("0x{first} and {more} more"),
     }
-}
-
-/// Ends the process at once, whichever thread asks.
-fn leave(code: i32) -> ! {
-    std::process::exit(code)
 }
 
 /// Refusals are security events, logged at most once a minute for each reason.

@@ -126,10 +126,7 @@ impl Index {
             changed: None,
             said: None,
         };
-        std::thread::Builder::new()
-            .name("index".to_owned())
-            .spawn(move || keeper.keep())
-            .map(drop)
+        ocsp_child::thread("index", None, move || keeper.keep())
     }
 }
 

@@ -169,14 +169,19 @@ impl Source {
         })
     }
 
-    /// Starts what keeps the source, which is at this place, up to date. Must be called within the runtime.
-    pub fn keep_up(&self, place: u16, launcher: &Arc<Launcher>) -> std::io::Result<()> {
+    /// Starts the thread of a source that has one of its own.
+    pub fn start_thread(&self) -> std::io::Result<()> {
         match &self.kind {
             Kind::Index(index) => index.keep_up(),
-            Kind::Mysql(mysql) => {
-                mysql.keep_up(place, launcher);
-                Ok(())
-            }
+            Kind::Mysql(_) => Ok(()),
+        }
+    }
+
+    /// Starts what keeps a database, which is the source at this place, up to date. Must be called within the runtime.
+    pub fn keep_up(&self, place: u16, launcher: &Arc<Launcher>) {
+        match &self.kind {
+            Kind::Index(_) => {}
+            Kind::Mysql(mysql) => mysql.keep_up(place, launcher),
         }
     }
 

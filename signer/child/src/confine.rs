@@ -1,15 +1,21 @@
-//! Locking a child in, and proving it. Runs in both children while they have one thread (capabilities and no_new_privs
-//! are per thread, and threads made later inherit them). The launcher has set the ids before the child was executed;
-//! nothing of that is believed: each is read back, and then the child tries to undo it. A try that succeeds is a reason
-//! not to serve.
+//! Locking a child in, and proving it, in the order that the kernel forces. With one thread, because threads made later
+//! inherit it: capabilities dropped, no_new_privs, ids read back, each tried to undo ([`attempt`]), files and connections
+//! denied ([`reach`]), each tried as well. The launcher has set the ids before the child was executed; nothing of that is
+//! believed. Then the child makes its threads; then limits, and the list of system calls ([`calls`]) on all of them.
 
 use std::ffi::CStr;
 use std::fmt;
+use std::process::ExitCode;
 
-use caps::{CapSet, Capability, CapsHashSet};
+use caps::CapSet;
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid};
+
+use crate::attempt;
+use crate::calls::{self, Call};
+use crate::reach::{self, Landlock, Reach};
 
 /// Who the child must be.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +30,7 @@ pub struct Identity {
 
 /// What is not as it must be.
 #[derive(Debug)]
-pub struct NotConfined(String);
+pub struct NotConfined(pub String);
 
 impl fmt::Display for NotConfined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,12 +40,32 @@ impl fmt::Display for NotConfined {
 
 impl std::error::Error for NotConfined {}
 
-fn unless(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), NotConfined> {
+/// An error, unless it holds.
+pub(crate) fn unless(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), NotConfined> {
     if holds {
         Ok(())
     } else {
         Err(NotConfined(otherwise()))
     }
+}
+
+/// What a child says to whoever starts it by hand: `--version`, or `--confinement`, which prints what an auditor compares.
+pub fn about(name: &str, version: &str, asked: &str, calls: &[Call]) -> ExitCode {
+    match asked {
+        "--version" => println!("{name} {version}"),
+        "--confinement" => {
+            for call in calls {
+                println!("{call}");
+            }
+        }
+        _ => {
+            eprintln!(
+                "{name} is started by ocsp-server; by hand it knows --version and --confinement"
+            );
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 /// The first thing in `main`: no core dumps and no ptrace by the same user, a name that `ps` can show (the executable
@@ -64,8 +90,27 @@ pub fn begin(name: &CStr) -> Result<(), NotConfined> {
     })
 }
 
-/// Gives up what is left, reads everything back, and tries to undo each.
-pub fn lock_in(identity: Identity) -> Result<(), NotConfined> {
+/// What is left to a child.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds<'a> {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it may reach.
+    pub reach: Reach<'a>,
+    /// Files that it had open, and must not be able to open again.
+    pub closed: &'a [&'a str],
+}
+
+/// A child that is locked in, and does not serve yet: it may make its threads.
+#[derive(Debug)]
+#[must_use]
+pub struct LockedIn {
+    /// What the kernel's Landlock enforces.
+    pub landlock: Landlock,
+}
+
+/// Gives up what is left, reads everything back, and tries to undo each and to reach beyond.
+pub fn lock_in(bounds: &Bounds<'_>) -> Result<LockedIn, NotConfined> {
     unless(names_in("/proc/self/task")?.len() == 1, || {
         "it has threads already, and a lock-in binds one thread only".to_owned()
     })?;
@@ -80,9 +125,55 @@ pub fn lock_in(identity: Identity) -> Result<(), NotConfined> {
     }
     prctl::set_no_new_privs()
         .map_err(|error| NotConfined(format!("no_new_privs cannot be set: {error}")))?;
-    read_back(identity)?;
-    try_to_undo()?;
-    read_back(identity)
+    read_back(bounds.identity)?;
+    attempt::to_regain()?;
+    read_back(bounds.identity)?;
+    let landlock = reach::restrict(bounds.reach).map_err(NotConfined)?;
+    attempt::to_reach(bounds.closed, bounds.reach.connect, landlock)?;
+    Ok(LockedIn { landlock })
+}
+
+impl LockedIn {
+    /// The last step, when every thread there will be has begun: no more processes or threads, no files written, no core,
+    /// at most `descriptors`, and of system calls only these.
+    pub fn enter_service(
+        self,
+        calls: &[Call],
+        descriptors: Option<u64>,
+    ) -> Result<(), NotConfined> {
+        let limits = [
+            (Resource::RLIMIT_CORE, Some(0)),
+            (Resource::RLIMIT_FSIZE, Some(0)),
+            (Resource::RLIMIT_NPROC, Some(0)),
+            (Resource::RLIMIT_NOFILE, descriptors),
+        ];
+        for (resource, most) in limits {
+            if let Some(most) = most {
+                setrlimit(resource, most, most).map_err(|error| {
+                    NotConfined(format!("{resource:?} cannot be {most}: {error}"))
+                })?;
+            }
+        }
+        calls::enforce(calls).map_err(NotConfined)
+    }
+}
+
+/// Starts a thread, and waits until it runs: what it needs to begin, it will not be allowed later.
+pub fn thread(
+    name: &str,
+    stack: Option<usize>,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
+    let (begun, begins) = std::sync::mpsc::channel();
+    let mut thread = std::thread::Builder::new().name(name.to_owned());
+    if let Some(stack) = stack {
+        thread = thread.stack_size(stack);
+    }
+    thread.spawn(move || {
+        let _ = begun.send(());
+        work();
+    })?;
+    begins.recv().map_err(std::io::Error::other)
 }
 
 fn read_back(identity: Identity) -> Result<(), NotConfined> {
@@ -130,37 +221,6 @@ fn held(set: CapSet) -> Result<(), NotConfined> {
     unless(held.is_empty(), || {
         format!("its {set:?} capabilities are {held:?}, none was expected")
     })
-}
-
-fn try_to_undo() -> Result<(), NotConfined> {
-    let root = (Uid::from_raw(0), Gid::from_raw(0));
-    unless(setresuid(root.0, root.0, root.0).is_err(), || {
-        "it could become root again".to_owned()
-    })?;
-    unless(setresgid(root.1, root.1, root.1).is_err(), || {
-        "it could take group 0 again".to_owned()
-    })?;
-    unless(setgroups(&[root.1]).is_err(), || {
-        "it could join group 0".to_owned()
-    })?;
-    for wanted in [
-        Capability::CAP_SETUID,
-        Capability::CAP_DAC_READ_SEARCH,
-        Capability::CAP_SYS_PTRACE,
-    ] {
-        let wanted = CapsHashSet::from([wanted]);
-        for set in [
-            CapSet::Permitted,
-            CapSet::Effective,
-            CapSet::Inheritable,
-            CapSet::Ambient,
-        ] {
-            unless(caps::set(None, set, &wanted).is_err(), || {
-                format!("it could regain {wanted:?} ({set:?})")
-            })?;
-        }
-    }
-    Ok(())
 }
 
 /// The names in a folder of `/proc`, in order, but for the one descriptor that reads the folder itself.

@@ -2,10 +2,14 @@
 //! started with, write log lines, and lock themselves in. Runs in the signer and in the frontend; trusts only the
 //! kernel, and what it was told by the launcher as far as it can see it confirmed.
 
+pub mod attempt;
+pub mod calls;
 pub mod confine;
 pub mod descriptor;
 pub mod exit;
 pub mod log;
+pub mod reach;
 
-pub use confine::{Identity, begin, lock_in};
+pub use confine::{Bounds, Identity, LockedIn, begin, lock_in, thread};
 pub use descriptor::{Descriptor, boundary, control};
+pub use reach::Reach;

@@ -249,6 +249,7 @@ pub fn settings_for(issuers: Vec<IssuerSettings>) -> SignerSettings {
         separated: false, // that needs an empty bounding set, which the launcher makes
         threads: 2,
         remember_revoked: 1000,
+        require_mlock: false,
         issuers: List::new(issuers).unwrap(),
     }
 }
@@ -370,6 +371,7 @@ impl Signer {
         };
         let mut child = command
             .env_clear()
+            .env("MALLOC_ARENA_MAX", "1")
             .current_dir("/")
             .stdin(OwnedFd::from(its_control))
             .stdout(OwnedFd::from(its_boundary))

@@ -10,7 +10,7 @@ use bincode::{BorrowDecode, Decode, Encode};
 use crate::frame::Fault;
 
 /// The version of the protocol that this crate speaks. It changes with every change of a message's octets.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// A message that travels in frames, in one direction only.
 pub trait Message: Encode + Decode<()> {
@@ -590,6 +590,8 @@ pub struct SignerSettings {
     pub threads: u16,
     /// How many revoked serials are remembered.
     pub remember_revoked: u32,
+    /// Whether it must not serve with memory that may be written to a disk.
+    pub require_mlock: bool,
     /// The issuers; their places are the issuer indexes of [`SignRequest`].
     pub issuers: List<IssuerSettings, 4096>,
 }

@@ -164,6 +164,7 @@ fn settings() -> SignerSettings {
         separated: true,
         threads: 4,
         remember_revoked: 1_000_000,
+        require_mlock: true,
         issuers: list(vec![issuer()]),
     }
 }
