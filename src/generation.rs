@@ -2,7 +2,7 @@
 //! ready once, and is retired once. The launcher's end of each child is a control socket and a log pipe; what comes in on
 //! either is not trusted.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -110,6 +110,15 @@ impl Role {
             Self::Signer => "ocsp-signer",
         }
     }
+
+    /// Its whole environment. The signer's allocator gets one arena: with one for each thread there would be ten times the
+    /// memory to lock, and the C library would open a file when one shrinks.
+    fn environment(self) -> &'static [&'static CStr] {
+        match self {
+            Self::Frontend => &[],
+            Self::Signer => &[c"MALLOC_ARENA_MAX=1"],
+        }
+    }
 }
 
 /// What a child did.
@@ -185,7 +194,7 @@ impl Child {
             command.gid(user.gid).uid(user.uid);
         }
         let name = CString::new(role.name()).map_err(|error| failed(error.into()))?;
-        sys::execute(&mut command, executable, name);
+        sys::execute(&mut command, executable, name, role.environment());
         let process = command.spawn().map_err(failed)?;
         drop(command); // it holds copies of the child's ends: with them the child would never see an end
         let lines = Lines::new(format!("{}[{}]", role.name(), process.id()));

@@ -1,7 +1,7 @@
 //! The launcher of `ocsp-server`: the process that starts as root, and the reason why the others need not.
 //!
 //! It reads the configuration ([`config`], [`source`]), binds the listening sockets ([`listen`]), gives up what it does not need
-//! ([`privilege`]), starts a frontend and a signer as one [`generation`], and supervises them ([`supervise`]): start,
+//! ([`privilege`]), denies itself and its children what none of them needs (`deny`), starts a frontend and a signer as one [`generation`], and supervises them ([`supervise`]): start,
 //! reload and recovery are one mechanism. It carries their log lines ([`log`]), and has two more commands, [`check`] and
 //! [`demo`]. [`run`] is the order in which all this happens.
 //!
@@ -13,6 +13,7 @@ pub mod check;
 pub mod command;
 pub mod config;
 pub mod demo;
+mod deny;
 pub mod executable;
 pub mod exit;
 pub mod generation;

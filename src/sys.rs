@@ -31,10 +31,14 @@ pub fn close_on_exec() -> io::Result<()> {
 }
 
 /// Makes `command` execute an open file, instead of looking its program up by name again, under the name `name` and with
-/// an empty environment. What is executed is then what was checked, wherever its folder is.
-pub fn execute(command: &mut Command, executable: OwnedFd, name: CString) {
-    let environment: [&CStr; 0] = [];
-    let replace = move || match fexecve(&executable, &[&name], &environment) {
+/// `environment` as its whole environment. What is executed is then what was checked, wherever its folder is.
+pub fn execute(
+    command: &mut Command,
+    executable: OwnedFd,
+    name: CString,
+    environment: &'static [&CStr],
+) {
+    let replace = move || match fexecve(&executable, &[&name], environment) {
         Ok(never) => match never {},
         Err(error) => Err(io::Error::from(error)),
     };

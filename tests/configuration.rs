@@ -343,7 +343,7 @@ fn check_says_what_is_well_and_changes_nothing() {
     let file = scene.folder.path("config.toml");
     let words = [launcher().to_str().unwrap(), "check", "--config", &file];
     let output = output("/", &words, &[]);
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = without_limits(&String::from_utf8(output.stdout).unwrap());
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert_eq!(all(), before);
     for expected in [
@@ -493,4 +493,45 @@ fn the_configurations_in_the_readme_can_be_read() {
             panic!("{mistake}, in\n{block}");
         }
     }
+}
+
+#[test]
+fn memory_that_cannot_be_locked_is_a_warning_or_a_refusal_where_so_configured() {
+    let scene = Draft::new();
+    let required = format!("[signer]\nrequire-mlock = true\n{}", scene.config);
+    let check = |config: &str, limit: Option<&str>| {
+        let file = scene.folder.file("config.toml", config);
+        let check = [launcher().to_str().unwrap(), "check", "--config", &file];
+        let words = match limit {
+            // The hard limit: an ordinary user does not raise it again, and neither does root without its capability.
+            Some(limit) => {
+                let without = ["setpriv", "--bounding-set", "-sys_resource"];
+                let without = if is_root() { &without[..] } else { &[] };
+                [without, &["prlimit", limit], &check].concat()
+            }
+            None => check.to_vec(),
+        };
+        let output = output("/", &words, &[]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    let sentence = "its memory cannot be kept from the disk: ENOMEM: Out of memory: RLIMIT_MEMLOCK has to be unlimited (LimitMEMLOCK=infinity)";
+    let (code, said) = check(&scene.config, Some("--memlock=4194304"));
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains(&format!("WARNING ocsp-signer: {sentence}\n")),
+        "{said}"
+    );
+    let (code, said) = check(&required, Some("--memlock=4194304"));
+    assert_eq!(code, 1, "{said}");
+    let refused = format!("FAILED  ocsp-signer: the process is not confined: {sentence}\n");
+    assert!(said.contains(&refused), "{said}");
+    // With what this machine allows: one or the other.
+    let (code, said) = check(&required, None);
+    assert_eq!(
+        code == 0,
+        said.contains("system calls, memory locked"),
+        "{said}"
+    );
+    assert_eq!(code != 0, said.contains(&refused), "{said}");
 }

@@ -169,7 +169,11 @@ fn environment_folder_and_command_line_of_the_children_say_nothing() {
             *name
         );
         if separated {
-            assert_eq!(fs::read(format!("/proc/{pid}/environ")).unwrap(), [0; 0]);
+            let expected: &[u8] = match *name {
+                "ocsp-signer" => b"MALLOC_ARENA_MAX=1\0",
+                _ => b"",
+            };
+            assert_eq!(fs::read(format!("/proc/{pid}/environ")).unwrap(), expected);
             let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
             assert_eq!(cwd.to_str(), Some("/"));
         }

@@ -111,7 +111,7 @@ impl Draft {
         let output = output("/", &words, &[]);
         (
             output.status.code().unwrap(),
-            String::from_utf8(output.stdout).unwrap(),
+            without_limits(&String::from_utf8(output.stdout).unwrap()),
             String::from_utf8(output.stderr).unwrap(),
         )
     }

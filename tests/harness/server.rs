@@ -157,7 +157,7 @@ impl Server {
 
     /// All that it has logged.
     pub fn log(&self) -> String {
-        self.lines.lock().unwrap().join("\n")
+        without_limits(&self.lines.lock().unwrap().join("\n"))
     }
 
     /// How many lines it has logged.
