@@ -152,7 +152,7 @@ async fn body(
 
 /// Why a target holds no request.
 #[derive(Debug, PartialEq, Eq)]
-enum NoRequest {
+pub enum NoRequest {
     /// It is not base64 of anything like a request.
     NotOcsp,
     /// It is base64 of what begins like one.
@@ -170,7 +170,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The request of a GET: the longest tail behind a `/` that is base64 of a SEQUENCE of exactly its own length. Escapes
 /// are undone once; the path is not normalised, since base64 may hold `//`.
-fn target(path: &str) -> Result<Vec<u8>, NoRequest> {
+pub fn target(path: &str) -> Result<Vec<u8>, NoRequest> {
     if path.len() > LONGEST_TARGET {
         return Err(NoRequest::TooLong);
     }

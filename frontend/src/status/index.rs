@@ -23,7 +23,7 @@ const STILL_WITHIN: Duration = Duration::from_secs(5);
 const REPEAT_EVERY: Duration = Duration::from_secs(60);
 
 /// Serials (content octets of their INTEGER) and their revocations.
-type Rows = HashMap<Box<[u8]>, Option<Revocation>>;
+pub type Rows = HashMap<Box<[u8]>, Option<Revocation>>;
 
 /// An `index.txt` and the folder of its certificates.
 pub struct Index {
@@ -211,7 +211,7 @@ fn failed(file: &Path, what: &dyn std::fmt::Display) -> String {
     format!("{}: {what}", file.display())
 }
 
-/// Reads the whole file. It must be the same before and after, and end with a line's end.
+/// Reads the whole file. It must be the same before and after.
 fn load(file: &Path) -> Result<(Rows, Look), String> {
     let before = fs::metadata(file).map_err(|error| failed(file, &error))?;
     let octets = fs::read(file).map_err(|error| failed(file, &error))?;
@@ -219,25 +219,27 @@ fn load(file: &Path) -> Result<(Rows, Look), String> {
     if look(&before) != look(&after) {
         return Err(failed(file, &"changed while it was read"));
     }
-    let text = String::from_utf8_lossy(&octets);
+    let rows = rows(&octets).map_err(|what| failed(file, &what))?;
+    Ok((rows, look(&after)))
+}
+
+/// The rows of a whole file, which ends with a line's end. The error says which line is wrong, and how.
+pub fn rows(octets: &[u8]) -> Result<Rows, String> {
+    let text = String::from_utf8_lossy(octets);
     if !text.is_empty() && !text.ends_with('\n') {
-        return Err(failed(
-            file,
-            &"its last line has no end: it is half written",
-        ));
+        return Err("its last line has no end: it is half written".to_owned());
     }
     let mut rows = Rows::new();
     for (number, line) in (1..).zip(text.lines()) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (serial, revoked) =
-            row(line).map_err(|what| failed(file, &format_args!("line {number}: {what}")))?;
+        let (serial, revoked) = row(line).map_err(|what| format!("line {number}: {what}"))?;
         // A serial that stands twice: revoked wins.
         let kept = rows.entry(serial).or_insert(None);
         *kept = kept.or(revoked);
     }
-    Ok((rows, look(&after)))
+    Ok(rows)
 }
 
 type Row = (Box<[u8]>, Option<Revocation>);

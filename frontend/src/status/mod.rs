@@ -1,8 +1,8 @@
 //! The one seam to where statuses stand: *what is the status of this serial of this issuer, and what proves it*. One
 //! room for each kind of source.
 
-mod index;
-mod mysql;
+pub mod index;
+pub mod mysql;
 
 use std::fs::File;
 use std::io::Read;

@@ -5,7 +5,7 @@
 mod examine;
 mod link;
 mod queue;
-mod row;
+pub mod row;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
