@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, User as Account};
-use ocsp_frontend_settings::{NoRecord, Source, SourceKind};
+use ocsp_frontend_settings::{NoRecord, Source, SourceKind, Verify};
 use ocsp_wire::{Digest, GoodPolicy};
 
 use crate::source::source;
@@ -26,6 +26,8 @@ pub struct Config {
     pub cache: Cache,
     /// The frontend's worker threads.
     pub frontend_threads: u16,
+    /// Which signatures the frontend verifies.
+    pub verify: Verify,
     /// The signer's signing threads.
     pub signer_threads: u16,
     /// How many revoked serials a signer remembers.
@@ -177,6 +179,11 @@ impl Config {
             .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let mut frontend = whole.section("frontend")?;
         let frontend_threads = threads(&mut frontend, cores)?;
+        let verify = frontend.word(
+            "verify",
+            &[("sample", Verify::Sample), ("always", Verify::Always)],
+            Verify::Sample,
+        )?;
         frontend.finish()?;
         let mut signer = whole.section("signer")?;
         let signer_threads = threads(&mut signer, cores)?;
@@ -211,6 +218,7 @@ impl Config {
             log: log_to,
             cache,
             frontend_threads,
+            verify,
             signer_threads,
             remember_revoked,
             require_mlock,

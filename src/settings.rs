@@ -1,5 +1,5 @@
 //! The configuration as each child is told it: a signer hears of keys and nothing of sources or sockets, a frontend
-//! hears of those and nothing of keys.
+//! hears of those and of keys nothing but the certificates they belong to.
 
 use std::time::Duration;
 
@@ -73,6 +73,7 @@ pub fn for_frontend(
         cache_memory: config.cache.memory,
         max_age: config.cache.max_age.as_secs(),
         max_stale: config.cache.max_stale.as_secs(),
+        verify: config.verify,
         limits: frontend::Limits {
             connections: config.listen.connections,
             connections_per_address: config.listen.connections_per_address,
@@ -93,6 +94,9 @@ pub fn for_frontend(
                 source: issuer.source,
                 unknown: issuer.unknown,
                 proof_needed: issuer.good == GoodPolicy::Certificate,
+                keys: vec![frontend::Key {
+                    responder: issuer.responder.clone(),
+                }],
             })
             .collect(),
     };

@@ -128,6 +128,12 @@ fn metrics(responder: &Responder) -> String {
             counts.signatures.value(),
         ),
         (
+            "ocsp_withheld_total",
+            "counter",
+            "Answers of the signer that nobody was given, because they were wrong.",
+            counts.withheld.value(),
+        ),
+        (
             "ocsp_cache_entries",
             "gauge",
             "Answers in the cache.",

@@ -476,6 +476,14 @@ impl Responder {
                 // The signer has logged which serial, and why.
                 Err(NotSigned::Refused(Refusal::ClockBehind)) => return Err(OcspError::TryLater),
                 Err(NotSigned::Refused(_) | NotSigned::TooLarge) => break,
+                Err(NotSigned::Wrong(what)) => {
+                    self.counts.withheld.add();
+                    let issuer = &asked.issuer.name;
+                    self.troubles.security(Trouble::Wrong(what), || {
+                        format!("the signer gave an answer whose {what} is wrong: internalError is answered instead (issuer {issuer:?})")
+                    });
+                    break;
+                }
             }
         }
         Err(OcspError::InternalError)
@@ -505,6 +513,7 @@ enum Trouble {
     Signer,
     Withdrawn,
     Evidence,
+    Wrong(&'static str),
 }
 
 fn ours(key: &Key, status: Status, evidence: Evidence) -> Ours {

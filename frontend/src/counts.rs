@@ -35,6 +35,8 @@ pub struct Counts {
     pub hits: Count,
     /// Signatures that were asked for.
     pub signatures: Count,
+    /// Answers of the signer that nobody was given, because they were wrong.
+    pub withheld: Count,
 }
 
 /// What is counted of a source that is a database.

@@ -1,14 +1,15 @@
-//! The issuers as the frontend knows them: by the two hashes of a CertID.
+//! The issuers as the frontend knows them: by the two hashes of a CertID, and by the certificates of who signs.
 
 use std::collections::HashMap;
 
-use ocsp_frontend_settings::{self as settings, NoRecord};
+use ocsp_frontend_settings::{self as settings, NoRecord, Verify};
 use ocsp_wire::HashAlgorithm;
 use openssl::hash::{MessageDigest, hash};
 
 use crate::certificate::Certificate;
 use crate::pem;
 use crate::request::{CertId, Hash};
+use crate::verify::Signatory;
 
 /// An issuer.
 pub struct Issuer {
@@ -24,6 +25,8 @@ pub struct Issuer {
     pub subject: Box<[u8]>,
     /// Since when its certificate is valid, in seconds since 1970: nothing it issued was revoked before.
     pub not_before: u64,
+    /// Who signs in its name, by place.
+    pub signatories: Vec<Signatory>,
     hashes: [(Vec<u8>, Vec<u8>); 4],
 }
 
@@ -57,10 +60,10 @@ pub const ALGORITHMS: [HashAlgorithm; 4] = [
 
 impl Issuers {
     /// Reads the certificates. The errors are sentences that begin with the issuer.
-    pub fn open(settings: &[settings::Issuer]) -> Result<Self, Vec<String>> {
+    pub fn open(settings: &[settings::Issuer], verify: Verify) -> Result<Self, Vec<String>> {
         let (mut issuers, mut faults) = (Vec::new(), Vec::new());
         for settings in settings {
-            match open(settings) {
+            match open(settings, verify) {
                 Ok(issuer) => issuers.push(issuer),
                 Err(fault) => faults.push(format!("issuer {:?}: {fault}", settings.name)),
             }
@@ -112,12 +115,9 @@ impl Issuers {
     }
 }
 
-fn open(settings: &settings::Issuer) -> Result<Issuer, String> {
+fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
     let path = &settings.certificate;
-    let octets = std::fs::read(path)
-        .map_err(|error| format!("{path}: cannot be read by the frontend's user: {error}"))?;
-    let der = pem::certificate(&octets)
-        .ok_or_else(|| format!("{path}: a certificate in PEM or DER was expected"))?;
+    let der = read(path)?;
     let certificate =
         Certificate::from_der(&der).ok_or_else(|| format!("{path}: is no certificate in DER"))?;
     let (subject, key) = (certificate.subject, certificate.key);
@@ -136,6 +136,12 @@ fn open(settings: &settings::Issuer) -> Result<Issuer, String> {
     let hashes = all().map_err(|error: openssl::error::ErrorStack| {
         format!("{path}: cannot be hashed: {error}")
     })?;
+    let signatories = settings.keys.iter().map(|key| match &key.responder {
+        None => Signatory::itself(&der, verify).map_err(|fault| format!("{path}: {fault}")),
+        Some(path) => {
+            Signatory::delegated(&read(path)?, verify).map_err(|fault| format!("{path}: {fault}"))
+        }
+    });
     Ok(Issuer {
         name: settings.name.clone(),
         source: settings.source,
@@ -143,6 +149,15 @@ fn open(settings: &settings::Issuer) -> Result<Issuer, String> {
         proof_needed: settings.proof_needed,
         subject: subject.into(),
         not_before: certificate.not_before,
+        signatories: signatories.collect::<Result<_, _>>()?,
         hashes,
     })
+}
+
+/// The DER of a file's certificate.
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    let octets = std::fs::read(path)
+        .map_err(|error| format!("{path}: cannot be read by the frontend's user: {error}"))?;
+    pem::certificate(&octets)
+        .ok_or_else(|| format!("{path}: a certificate in PEM or DER was expected"))
 }

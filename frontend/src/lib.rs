@@ -4,7 +4,7 @@
 //!
 //! The way of a request, each room once: [`listener`] accepts, [`http`] or [`raw`] cut out the octets, [`request`] makes
 //! them a typed question, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from the
-//! [`signer`], whose words [`response`] compares with the question.
+//! [`signer`], whose words [`response`] compares with the question, and whose signatures [`verify`] verifies.
 
 pub mod admin;
 pub mod answer;
@@ -25,3 +25,4 @@ pub mod serial;
 pub mod signer;
 pub mod status;
 pub mod tlv;
+pub mod verify;

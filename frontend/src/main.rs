@@ -59,7 +59,7 @@ fn run() -> i32 {
     if let Err(error) = confined {
         return refuse(&[error.to_string()]);
     }
-    let issuers = match Issuers::open(&settings.issuers) {
+    let issuers = match Issuers::open(&settings.issuers, settings.verify) {
         Ok(issuers) => issuers,
         Err(faults) => return refuse(&faults),
     };

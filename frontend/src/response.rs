@@ -1,19 +1,33 @@
 //! Answers: the octets of errors, and a look into what the signer signed before anybody gets it. The frontend does not
-//! trust its signer to have answered the question that was asked.
+//! trust its signer to have answered the question that was asked, nor to have signed by the right key, nor to have said
+//! nothing else.
 
 use bytes::Bytes;
-use der::Decode;
-use der::asn1::OctetString;
-use der::oid::db::rfc6960::{ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE};
+use der::asn1::{BitStringRef, ObjectIdentifier, OctetString, OctetStringRef};
+use der::oid::db::rfc6960::ID_PKIX_OCSP_NONCE;
+use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
 use ocsp_wire::{Item, Reason, SignRequest, Status};
+use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
-use x509_ocsp::{
-    BasicOcspResponse, CertStatus, OcspGeneralizedTime, OcspResponse, OcspResponseStatus,
-    SingleResponse,
-};
+use x509_cert::spki::AlgorithmIdentifierRef;
+use x509_ocsp::{CertStatus, OcspGeneralizedTime, ResponderId, ResponseData, SingleResponse};
 
+use crate::answer::now;
 use crate::issuer::Issuer;
 use crate::request::{self, Hash};
+use crate::tlv::{context, inside, whole};
+use crate::verify::Signatory;
+
+/// The OCSPResponseStatus *successful*.
+const SUCCESSFUL: [u8; 3] = [0x0a, 0x01, 0x00];
+
+/// The OBJECT IDENTIFIER id-pkix-ocsp-basic.
+const BASIC: [u8; 11] = [
+    0x06, 0x09, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01,
+];
+
+/// id-pkix-ocsp-extended-revoke (RFC 6960 section 4.4.8).
+const EXTENDED_REVOKE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.9");
 
 /// Errors of an OCSPResponse (RFC 6960 section 4.2.1); they carry nothing else, and no signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,35 +70,107 @@ impl Times {
     }
 }
 
-/// Compares a signed answer with the question it was asked for. The error names what does not match.
-pub fn times(der: &[u8], asked: &SignRequest, issuer: &Issuer) -> Result<Times, &'static str> {
-    let response = OcspResponse::from_der(der).map_err(|_| "form")?;
-    let octets = response.response_bytes.ok_or("form")?;
-    if response.response_status != OcspResponseStatus::Successful
-        || octets.response_type != ID_PKIX_OCSP_BASIC
-    {
+/// How far clocks may be set between two readings, in seconds, and nobody is to blame.
+const SET: u64 = 60;
+
+/// Compares a signed answer with the question it was asked for, and sees who signed it. The error names what is wrong.
+pub fn check(der: &[u8], asked: &SignRequest, issuer: &Issuer) -> Result<Times, &'static str> {
+    let parts = Parts::cut(der).ok_or("form")?;
+    if parts.status != SUCCESSFUL || parts.kind != BASIC {
         return Err("kind");
     }
-    let basic = BasicOcspResponse::from_der(octets.response.as_bytes()).map_err(|_| "form")?;
-    let data = basic.tbs_response_data;
-    let produced_at = seconds(data.produced_at);
+    let signatory = issuer
+        .signatories
+        .get(usize::from(asked.key))
+        .ok_or("key")?;
+    let scheme = AlgorithmIdentifierRef::from_der(parts.algorithm)
+        .ok()
+        .and_then(|algorithm| signatory.scheme(&algorithm))
+        .ok_or("signature algorithm")?;
+    if parts.certificates != signatory.certificate() {
+        return Err("certificate of the responder");
+    }
+    let times = statement(parts.data, asked, issuer, signatory)?;
+    if !signatory.vouches_for(scheme, parts.data, parts.signature) {
+        return Err("signature");
+    }
+    Ok(times)
+}
 
-    let extensions = data.response_extensions.as_deref().unwrap_or_default();
-    let echoed = extensions
-        .iter()
-        .find(|extension| extension.extn_id == ID_PKIX_OCSP_NONCE);
-    let nonce_matches = match (&asked.nonce, echoed) {
-        (None, None) => true,
-        (Some(nonce), Some(extension)) => OctetString::from_der(extension.extn_value.as_bytes())
-            .is_ok_and(|echoed| *echoed.as_bytes() == **nonce),
-        (None, Some(_)) | (Some(_), None) => false,
-    };
-    if !nonce_matches {
+/// The parts of an OCSPResponse (RFC 6960 section 4.2.1), as they stand.
+struct Parts<'a> {
+    status: &'a [u8],
+    kind: &'a [u8],
+    data: &'a [u8],
+    algorithm: &'a [u8],
+    signature: &'a [u8],
+    /// What the list of certificates holds; none where there is no list.
+    certificates: Option<&'a [u8]>,
+}
+
+impl<'a> Parts<'a> {
+    /// Cuts one up that fills `der` from end to end.
+    fn cut(der: &'a [u8]) -> Option<Self> {
+        let mut outer = SliceReader::new(der).ok()?;
+        let mut response = inside(&mut outer, Tag::Sequence)?;
+        let status = whole(&mut response, Tag::Enumerated)?;
+        let mut explicit = inside(&mut response, context(TagNumber::N0))?;
+        let mut octets = inside(&mut explicit, Tag::Sequence)?;
+        let kind = whole(&mut octets, Tag::ObjectIdentifier)?;
+        let mut octet_string = inside(&mut octets, Tag::OctetString)?;
+        let mut basic = inside(&mut octet_string, Tag::Sequence)?;
+        let data = whole(&mut basic, Tag::Sequence)?;
+        let algorithm = whole(&mut basic, Tag::Sequence)?;
+        let signature = BitStringRef::decode(&mut basic).ok()?.as_bytes()?;
+        let certificates = if basic.is_finished() {
+            None
+        } else {
+            let mut explicit = inside(&mut basic, context(TagNumber::N0))?;
+            let mut list = inside(&mut explicit, Tag::Sequence)?;
+            let certificates = list.read_slice(list.remaining_len()).ok()?;
+            explicit.is_finished().then_some(Some(certificates))?
+        };
+        [outer, response, explicit, octets, octet_string, basic]
+            .iter()
+            .all(SliceReader::is_finished)
+            .then_some(Self {
+                status,
+                kind,
+                data,
+                algorithm,
+                signature,
+                certificates,
+            })
+    }
+}
+
+/// What a ResponseData says: of whom, by whom, and nothing else than what was asked.
+fn statement(
+    der: &[u8],
+    asked: &SignRequest,
+    issuer: &Issuer,
+    signatory: &Signatory,
+) -> Result<Times, &'static str> {
+    if is_versioned(der) {
+        return Err("version");
+    }
+    let data = ResponseData::from_der(der).map_err(|_| "form")?;
+    match &data.responder_id {
+        ResponderId::ByKey(hash) if hash.as_bytes() == signatory.key_hash() => {}
+        ResponderId::ByKey(_) | ResponderId::ByName(_) => return Err("responder ID"),
+    }
+    let expected = extensions(asked).ok_or("nonce")?;
+    let said = data.response_extensions;
+    if nonce(said.as_ref()) != nonce(expected.as_ref()) {
         return Err("nonce");
+    }
+    if said != expected {
+        return Err("list of extensions");
     }
     if data.responses.len() != asked.items.len() {
         return Err("number of certificates");
     }
+    let produced_at = seconds(data.produced_at);
     let mut times: Option<Times> = None;
     for (single, item) in data.responses.iter().zip(asked.items.iter()) {
         if !names(single, item, issuer) {
@@ -92,6 +178,9 @@ pub fn times(der: &[u8], asked: &SignRequest, issuer: &Issuer) -> Result<Times, 
         }
         if !says(single.cert_status, item, produced_at) {
             return Err("status");
+        }
+        if single.single_extensions.is_some() {
+            return Err("list of extensions");
         }
         let these = Times {
             this_update: seconds(single.this_update),
@@ -104,7 +193,55 @@ pub fn times(der: &[u8], asked: &SignRequest, issuer: &Issuer) -> Result<Times, 
             return Err("time");
         }
     }
-    times.ok_or("number of certificates")
+    let times = times.ok_or("number of certificates")?;
+    let now = now();
+    if times.next_update.saturating_add(SET) <= now || now.saturating_add(SET) < times.this_update {
+        return Err("time");
+    }
+    Ok(times)
+}
+
+/// Whether a version stands there: in DER the only one there is does not.
+fn is_versioned(data: &[u8]) -> bool {
+    let fields = SliceReader::new(data)
+        .ok()
+        .and_then(|mut outer| inside(&mut outer, Tag::Sequence));
+    fields.is_some_and(|fields| fields.peek_tag() == Ok(context(TagNumber::N0)))
+}
+
+/// The extensions that the signer makes, in its order: the nonce (RFC 9654), and extended-revoke where a serial is answered
+/// as never issued.
+fn extensions(asked: &SignRequest) -> Option<Option<Vec<Extension>>> {
+    let extension = |extn_id, value: &[u8]| {
+        Some(Extension {
+            extn_id,
+            critical: false,
+            extn_value: OctetString::new(value).ok()?,
+        })
+    };
+    let mut extensions = Vec::new();
+    if let Some(nonce) = &asked.nonce {
+        let wrapped = OctetStringRef::new(nonce).ok()?.to_der().ok()?;
+        extensions.push(extension(ID_PKIX_OCSP_NONCE, &wrapped)?);
+    }
+    if asked
+        .items
+        .iter()
+        .any(|item| status(item) == Status::NeverIssued)
+    {
+        extensions.push(extension(EXTENDED_REVOKE, &[0x05, 0x00])?);
+    }
+    Some(if extensions.is_empty() {
+        None
+    } else {
+        Some(extensions)
+    })
+}
+
+fn nonce(extensions: Option<&Vec<Extension>>) -> Option<&Extension> {
+    extensions?
+        .iter()
+        .find(|extension| extension.extn_id == ID_PKIX_OCSP_NONCE)
 }
 
 fn seconds(time: OcspGeneralizedTime) -> u64 {
@@ -140,11 +277,7 @@ fn names(single: &SingleResponse, item: &Item, issuer: &Issuer) -> bool {
 }
 
 fn says(said: CertStatus, item: &Item, produced_at: u64) -> bool {
-    let asked = match item {
-        Item::Ours(ours) => ours.status,
-        Item::Foreign(_) => Status::Unknown,
-    };
-    match (said, asked) {
+    match (said, status(item)) {
         (CertStatus::Good(_), Status::Good) | (CertStatus::Unknown(_), Status::Unknown) => true,
         (CertStatus::Revoked(said), Status::Revoked { time, reason }) => {
             seconds(said.revocation_time) == time.min(produced_at)
@@ -155,6 +288,14 @@ fn says(said: CertStatus, item: &Item, produced_at: u64) -> bool {
                 && said.revocation_reason == Some(CrlReason::CertificateHold)
         }
         (CertStatus::Good(_) | CertStatus::Revoked(_) | CertStatus::Unknown(_), _) => false,
+    }
+}
+
+/// What was asked to be said.
+fn status(item: &Item) -> Status {
+    match item {
+        Item::Ours(ours) => ours.status,
+        Item::Foreign(_) => Status::Unknown,
     }
 }
 

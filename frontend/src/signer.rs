@@ -1,6 +1,6 @@
 //! The asking side of the boundary: questions go out as they come, pipelined, a bounded number at a time; answers come
 //! back in any order. It trusts its signer to hold the keys, and nothing else: a frame that the protocol does not allow,
-//! an answer to nothing, or an answer to another question ends the process.
+//! or an answer to nothing, ends the process; an answer that is wrong goes to nobody.
 
 use std::collections::HashMap;
 use std::io;
@@ -36,9 +36,11 @@ pub enum NotSigned {
     TooLarge,
     /// Policy says no.
     Refused(Refusal),
+    /// There is an answer, and this of it is wrong.
+    Wrong(&'static str),
 }
 
-/// A signed answer that matches its question.
+/// A signed answer that was checked against its question.
 #[derive(Debug)]
 pub struct Signed {
     /// The OCSPResponse.
@@ -132,13 +134,11 @@ impl Signer {
         let ToSigner::Sign(asked) = question else {
             return Err(NotSigned::TooLarge);
         };
-        match response::times(&response, &asked, issuer) {
-            Ok(times) => Ok(Signed {
-                der: Bytes::from(response.into_inner()),
-                times,
-            }),
-            Err(what) => violated(&Fault::Mismatch(what)),
-        }
+        let times = response::check(&response, &asked, issuer).map_err(NotSigned::Wrong)?;
+        Ok(Signed {
+            der: Bytes::from(response.into_inner()),
+            times,
+        })
     }
 
     async fn exchange(&self, id: u64, octets: Vec<u8>) -> Result<Reply, NotSigned> {

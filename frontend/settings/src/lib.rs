@@ -26,6 +26,8 @@ pub struct Settings {
     pub max_age: u64,
     /// How long *good* is served from the cache while the source does not answer, in seconds.
     pub max_stale: u64,
+    /// Which signatures of the signer are verified before they are given to anybody.
+    pub verify: Verify,
     /// Limits at the socket.
     pub limits: Limits,
     /// The listening sockets, in the order in which they are handed over.
@@ -59,6 +61,16 @@ pub enum Needed {
     /// Those that are files, and the database at this place: another generation serves, and asked for this one because that
     /// one does not answer.
     Database(u16),
+}
+
+/// Which signatures of the signer are verified before they are given to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verify {
+    /// The first of each key, then one in 64; after one that was wrong, each until one is right.
+    Sample,
+    /// Each.
+    Always,
 }
 
 /// Limits at the socket.
@@ -202,6 +214,16 @@ pub struct Issuer {
     pub unknown: NoRecord,
     /// Whether the signer wants the certificate for *good*.
     pub proof_needed: bool,
+    /// The keys that sign in its name; their places are the key indexes of the boundary.
+    pub keys: Vec<Key>,
+}
+
+/// A key, as far as the frontend needs to know it: the public half, in a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The file of a delegated responder's certificate; without it the key is the issuer's own.
+    pub responder: Option<String>,
 }
 
 /// What is said of a serial without record (RFC 9919 section 3.2.3, RFC 6960 section 2.2).

@@ -42,8 +42,6 @@ pub enum Fault {
     Order,
     /// An answer to a question that was not asked.
     UnknownId(u64),
-    /// An answer that does not match its question.
-    Mismatch(&'static str),
     /// A message of our own that cannot be encoded.
     Unencodable,
 }
@@ -74,7 +72,6 @@ impl fmt::Display for Fault {
             }
             Self::Order => write!(f, "a message at a place where it must not stand"),
             Self::UnknownId(id) => write!(f, "an answer to question {id}, which was not asked"),
-            Self::Mismatch(what) => write!(f, "an answer whose {what} is not what was asked"),
             Self::Unencodable => write!(f, "a message that cannot be encoded"),
         }
     }

@@ -1,0 +1,120 @@
+//! Who signs an issuer's answers, as the certificates on disk say: by which name, by which certificate, and whether a
+//! signature is theirs. The frontend does not take the signer's word for any of it. Here are public keys only.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use der::asn1::AnyRef;
+use der::oid::db::rfc5912::{
+    ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ECDSA_WITH_SHA_512, SHA_256_WITH_RSA_ENCRYPTION,
+    SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
+};
+use der::oid::db::rfc8410::{ID_ED_448, ID_ED_25519};
+use ocsp_frontend_settings::Verify;
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{Id, PKey, Public};
+use openssl::sha::sha1;
+use openssl::sign::Verifier;
+use openssl::x509::X509;
+use x509_cert::spki::AlgorithmIdentifierRef;
+
+use crate::certificate::Certificate;
+
+/// Of a sample, so many signatures are passed over after one that was right.
+const PASSED_OVER: u32 = 63;
+
+/// A key that signs in an issuer's name.
+pub struct Signatory {
+    key: PKey<Public>,
+    key_hash: [u8; 20],
+    certificate: Option<Vec<u8>>,
+    passed_over: u32,
+    until_next: AtomicU32,
+}
+
+/// How a signature was made.
+#[derive(Clone, Copy)]
+pub struct Scheme(Option<MessageDigest>);
+
+impl Signatory {
+    /// An issuer that signs by the key of its own certificate. The error goes on after the file's name.
+    pub fn itself(certificate: &[u8], verify: Verify) -> Result<Self, String> {
+        Self::new(certificate, false, verify)
+    }
+
+    /// A delegated responder. The error goes on after the file's name.
+    pub fn delegated(certificate: &[u8], verify: Verify) -> Result<Self, String> {
+        Self::new(certificate, true, verify)
+    }
+
+    fn new(der: &[u8], delegated: bool, verify: Verify) -> Result<Self, String> {
+        // As OpenSSL writes it: that is what the signer sends along.
+        let read = X509::from_der(der).and_then(|read| Ok((read.public_key()?, read.to_der()?)));
+        let (key, der) = read.map_err(|error| format!("its key cannot be used: {error}"))?;
+        let cut = Certificate::from_der(&der).ok_or("is no certificate in DER")?;
+        Ok(Self {
+            key,
+            key_hash: sha1(cut.key),
+            certificate: delegated.then_some(der),
+            passed_over: match verify {
+                Verify::Sample => PASSED_OVER,
+                Verify::Always => 0,
+            },
+            until_next: AtomicU32::new(0),
+        })
+    }
+
+    /// The name it signs by: SHA-1 of its key's BIT STRING (RFC 6960 section 4.2.1, byKey).
+    pub fn key_hash(&self) -> &[u8; 20] {
+        &self.key_hash
+    }
+
+    /// The certificate that goes with its answers, as DER: a delegated responder's (RFC 9919 section 3.2.2).
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+
+    /// What an AlgorithmIdentifier means, if this key signs like that: parameters NULL for RSA (RFC 4055), none for the
+    /// others (RFC 5758, RFC 8410).
+    pub fn scheme(&self, algorithm: &AlgorithmIdentifierRef<'_>) -> Option<Scheme> {
+        let (kind, digest) = match algorithm.oid {
+            SHA_256_WITH_RSA_ENCRYPTION => (Id::RSA, Some(MessageDigest::sha256())),
+            SHA_384_WITH_RSA_ENCRYPTION => (Id::RSA, Some(MessageDigest::sha384())),
+            SHA_512_WITH_RSA_ENCRYPTION => (Id::RSA, Some(MessageDigest::sha512())),
+            ECDSA_WITH_SHA_256 => (Id::EC, Some(MessageDigest::sha256())),
+            ECDSA_WITH_SHA_384 => (Id::EC, Some(MessageDigest::sha384())),
+            ECDSA_WITH_SHA_512 => (Id::EC, Some(MessageDigest::sha512())),
+            ID_ED_25519 => (Id::ED25519, None),
+            ID_ED_448 => (Id::ED448, None),
+            _ => return None,
+        };
+        let parameters = (kind == Id::RSA).then_some(AnyRef::NULL);
+        (self.key.id() == kind && algorithm.parameters == parameters).then_some(Scheme(digest))
+    }
+
+    /// Whether `signature` may be believed to be this key's over `octets`: it is verified, or it is passed over.
+    pub fn vouches_for(&self, scheme: Scheme, octets: &[u8], signature: &[u8]) -> bool {
+        let passed_over = |left: u32| left.checked_sub(1);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        if self.until_next.fetch_update(set, get, passed_over).is_ok() {
+            return true;
+        }
+        let right = self.verifies(scheme, octets, signature).unwrap_or(false);
+        // Of a signer that was wrong each is verified, until one is right.
+        let until_next = if right { self.passed_over } else { 0 };
+        self.until_next.store(until_next, Ordering::Relaxed);
+        right
+    }
+
+    fn verifies(
+        &self,
+        Scheme(digest): Scheme,
+        octets: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, ErrorStack> {
+        match digest {
+            Some(digest) => Verifier::new(digest, &self.key)?.verify_oneshot(signature, octets),
+            None => Verifier::new_without_digest(&self.key)?.verify_oneshot(signature, octets),
+        }
+    }
+}
