@@ -549,7 +549,7 @@ fn an_answer_that_is_over_when_it_is_signed_is_not_served() {
     let two = [GOOD, OTHER].map(|serial| stage.authority.ask(serial).cert_id());
     for der in [ask.request(), ask.with_nonce(&[1; 16]), request(&two, &[])] {
         for _ in 0..2 {
-            assert_eq!(frontend.post(&der), TRY_LATER);
+            assert_eq!(frontend.post(&der), INTERNAL_ERROR);
         }
     }
     assert_eq!(frontend.count(), 6);

@@ -1,7 +1,8 @@
 //! A signer, or a launcher, that is somebody else's: what it says to a real frontend process, and how the frontend ends
-//! or goes on. A frame that the protocol does not allow, and an answer to another question than the one that was asked,
-//! end the process, with a line that names the fault and never the octets; the client gets nothing. A signer that only
-//! refuses, is slow, or is gone, leaves a frontend that answers what it can.
+//! or goes on. A frame that the protocol does not allow, and an answer to nothing, end the process, with a line that names
+//! the fault and never the octets; the client gets nothing. An answer that is wrong, in whatever it says or in who signed
+//! it, goes to nobody: the client gets internalError, the log an alarm, and the process goes on. A signer that only refuses,
+//! is slow, or is gone, leaves a frontend that answers what it can.
 
 // A test file as a whole: clippy exempts only the functions marked #[test].
 #![allow(
@@ -15,10 +16,15 @@ mod harness;
 
 use std::sync::Arc;
 
+use der::oid::db::rfc5912::{ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, SHA_256_WITH_RSA_ENCRYPTION};
+use der::oid::db::rfc8410::ID_ED_25519;
+use der::{Decode, Encode};
 use harness::*;
+use ocsp_frontend_settings::{Listener, ListenerKind, Purpose, Verify};
 use ocsp_wire::*;
+use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
-use x509_ocsp::{CertStatus, ResponseData, SingleResponse};
+use x509_ocsp::{CertStatus, ResponderId, ResponseData, SingleResponse};
 
 /// Stands in whatever is sent, so that a log line that repeats octets can be told.
 const MARK: &[u8] = b"HOSTILE-OCTETS";
@@ -293,21 +299,107 @@ fn a_flood_of_answers_to_nothing_ends_the_frontend_at_the_first() {
     left_for(frontend, &fault, "flood");
 }
 
-// ---- answers to another question ----------------------------------------------------------------------------------
+// ---- wrong answers ------------------------------------------------------------------------------------------------
 
-/// An answer that differs from the honest one in one thing ends the frontend, which names the thing.
+/// A stage whose frontend says on its second socket how it does.
+fn watched() -> Stage {
+    let mut stage = Stage::new();
+    stage.settings.listeners.push(Listener {
+        address: "127.0.0.1:0".to_owned(),
+        kind: ListenerKind::Tcp,
+        purpose: Purpose::Admin,
+    });
+    stage
+}
+
+/// How many answers were withheld.
+fn withheld(frontend: &Frontend) -> u64 {
+    let mut client = Client::new(frontend.addresses[1].unwrap());
+    client.send(b"GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n");
+    let page = String::from_utf8(client.response().body).unwrap();
+    let mut lines = page.lines();
+    let count = lines.find_map(|line| line.strip_prefix("ocsp_withheld_total "));
+    count.unwrap().parse().unwrap()
+}
+
+/// An answer that comes first is withheld, with an alarm that names what is wrong and none of the octets; what comes next,
+/// of the honest signer, is served by the same process.
+fn withholds(
+    case: &str,
+    what: &str,
+    der: fn(&Authority) -> Vec<u8>,
+    wrong: impl Fn(&Authority, &SignRequest) -> Vec<u8> + Send + 'static,
+) {
+    withholds_on(&watched(), case, what, der, wrong, |authority, asked| {
+        authority.seal(authority.data(asked, When::lasting(3600)))
+    });
+}
+
+fn withholds_on(
+    stage: &Stage,
+    case: &str,
+    what: &str,
+    der: fn(&Authority) -> Vec<u8>,
+    wrong: impl Fn(&Authority, &SignRequest) -> Vec<u8> + Send + 'static,
+    honest: impl Fn(&Authority, &SignRequest) -> Vec<u8> + Send + 'static,
+) {
+    let authority = Arc::clone(&stage.authority);
+    let mut answered = 0;
+    let mut frontend = stage.start(move |asked| {
+        answered += 1;
+        let answer = if answered == 1 {
+            wrong(&authority, asked)
+        } else {
+            honest(&authority, asked)
+        };
+        signed(asked.id, &answer)
+    });
+    let question = der(&stage.authority);
+    let response = frontend.client().post(&question);
+    assert_eq!(
+        (response.status, &*response.body),
+        (200, INTERNAL_ERROR),
+        "{case}"
+    );
+    assert_eq!(response.header("cache-control"), Some("no-store"), "{case}");
+    let alarm = format!(
+        "<84>the signer gave an answer whose {what} is wrong: internalError is answered instead (issuer \"ca\")"
+    );
+    until(&format!("{case}: {alarm}"), || {
+        frontend.logged().contains(&alarm)
+    });
+    assert_eq!(withheld(&frontend), 1, "{case}");
+    // It was not kept: the same question goes to the signer again, and its answer to the client.
+    assert!(!all_told(&frontend.post(&question)).is_empty(), "{case}");
+    assert_eq!(frontend.count(), 2, "{case}");
+    assert_eq!(withheld(&frontend), 1, "{case}");
+    let lines = frontend.logged();
+    let alarms = lines.iter().filter(|line| line.starts_with("<84>"));
+    assert_eq!(alarms.count(), 1, "{case}: {lines:#?}");
+    for never in ["HOSTILE", "panicked", "484f5354494c45"] {
+        assert!(!lines.join("\n").contains(never), "{case}: {lines:#?}");
+    }
+    assert!(frontend.lives(), "{case}");
+}
+
+/// An answer that differs from the honest one in one thing, and is signed, is withheld.
 fn lies(
     case: &str,
     what: &str,
     der: fn(&Authority) -> Vec<u8>,
     lie: impl Fn(&mut ResponseData) + Send + 'static,
 ) {
-    let fault = format!("an answer whose {what} is not what was asked");
-    ends(case, &fault, der, move |authority, asked| {
+    withholds(case, what, der, move |authority, asked| {
         let mut data = authority.data(asked, When::lasting(3600));
         lie(&mut data);
-        signed(asked.id, &authority.seal(data))
+        authority.seal(data)
     });
+}
+
+/// What an honest signer says and signs, to be changed afterwards.
+fn sealed(authority: &Authority, asked: &SignRequest) -> Sealed {
+    let data = authority.data(asked, When::lasting(3600));
+    authority.sign(data.to_der().unwrap())
 }
 
 fn first(data: &mut ResponseData) -> &mut SingleResponse {
@@ -315,7 +407,7 @@ fn first(data: &mut ResponseData) -> &mut SingleResponse {
 }
 
 #[test]
-fn an_answer_about_another_certificate_ends_the_frontend() {
+fn an_answer_about_another_certificate_is_withheld() {
     let what = "certificate";
     lies("another serial", what, plain, |data| {
         first(data).cert_id.serial_number = serial_number(OTHER);
@@ -357,7 +449,7 @@ fn an_answer_about_another_certificate_ends_the_frontend() {
 }
 
 #[test]
-fn another_number_of_answers_ends_the_frontend() {
+fn another_number_of_answers_is_withheld() {
     let what = "number of certificates";
     lies("two where one was asked", what, plain, |data| {
         let mut more = data.responses[0].clone();
@@ -374,7 +466,7 @@ fn another_number_of_answers_ends_the_frontend() {
 }
 
 #[test]
-fn another_status_ends_the_frontend() {
+fn another_status_is_withheld() {
     let what = "status";
     let reason = Some(CrlReason::KeyCompromise);
     for (case, der, status) in [
@@ -414,7 +506,7 @@ fn another_status_ends_the_frontend() {
 }
 
 #[test]
-fn another_nonce_ends_the_frontend() {
+fn another_nonce_is_withheld() {
     let what = "nonce";
     lies("another", what, with_nonce, |data| {
         data.response_extensions = Some(vec![nonce_extension(&[8; 32])]);
@@ -436,7 +528,7 @@ fn another_nonce_ends_the_frontend() {
 }
 
 #[test]
-fn times_that_do_not_fit_end_the_frontend() {
+fn times_that_do_not_fit_are_withheld() {
     lies("no nextUpdate", "nextUpdate", plain, |data| {
         first(data).next_update = None;
     });
@@ -456,10 +548,18 @@ fn times_that_do_not_fit_end_the_frontend() {
     lies("two nextUpdates", "time", about_two, |data| {
         data.responses[1].next_update = Some(time(now() + 60));
     });
+    // Each by itself, they fit: an answer of long ago, and one that is to come.
+    for (case, produced_at) in [("old", now() - 7200), ("to come", now() + 7200)] {
+        lies(case, "time", plain, move |data| {
+            data.produced_at = time(produced_at);
+            first(data).this_update = time(produced_at);
+            first(data).next_update = Some(time(produced_at + 3600));
+        });
+    }
 }
 
 #[test]
-fn what_is_no_signed_answer_ends_the_frontend() {
+fn what_is_no_signed_answer_is_withheld() {
     type Make = fn(&Authority, &SignRequest) -> Vec<u8>;
     fn honest(authority: &Authority, asked: &SignRequest) -> Vec<u8> {
         authority.seal(authority.data(asked, When::lasting(3600)))
@@ -492,10 +592,269 @@ fn what_is_no_signed_answer_ends_the_frontend() {
         }),
     ];
     for (case, what, make) in cases {
-        let fault = format!("an answer whose {what} is not what was asked");
-        ends(case, &fault, plain, move |authority, asked| {
-            signed(asked.id, &make(authority, asked))
+        withholds(case, what, plain, make);
+    }
+}
+
+#[test]
+fn an_answer_of_another_version_or_responder_is_withheld() {
+    withholds("a version", "version", plain, |authority, asked| {
+        let data = authority.data(asked, When::lasting(3600)).to_der().unwrap();
+        // The version there is by default, spelled out, as DER does not allow.
+        let header = if data[1] == 0x81 { 3 } else { 2 };
+        let spelled = [&[0xa0, 3, 2, 1, 0], &data[header..]].concat();
+        authority.sign(tlv(0x30, &spelled)).der()
+    });
+    let what = "responder ID";
+    lies("another key's", what, plain, |data| {
+        data.responder_id = ResponderId::ByKey(octet_string(&[7; 20]));
+    });
+    lies("one octet more", what, plain, |data| {
+        if let ResponderId::ByKey(hash) = &data.responder_id {
+            let longer = [hash.as_bytes(), &[0]].concat();
+            data.responder_id = ResponderId::ByKey(octet_string(&longer));
+        }
+    });
+    withholds("a name", what, plain, |authority, asked| {
+        let read = x509_cert::Certificate::from_der(&authority.certificate()).unwrap();
+        let mut data = authority.data(asked, When::lasting(3600));
+        data.responder_id = ResponderId::ByName(read.tbs_certificate.subject);
+        authority.seal(data)
+    });
+}
+
+#[test]
+fn an_extension_that_the_signer_does_not_make_is_withheld() {
+    let what = "list of extensions";
+    fn extension(critical: bool) -> Extension {
+        Extension {
+            extn_id: EXTENDED_REVOKE,
+            critical,
+            extn_value: octet_string(&[5, 0]),
+        }
+    }
+    for critical in [false, true] {
+        lies("extended-revoke", what, plain, move |data| {
+            data.response_extensions = Some(vec![extension(critical)]);
         });
+    }
+    lies("beside the nonce", what, with_nonce, |data| {
+        data.response_extensions
+            .as_mut()
+            .unwrap()
+            .push(extension(false));
+    });
+    lies("the nonce twice", what, with_nonce, |data| {
+        let twice = data.response_extensions.as_mut().unwrap();
+        twice.push(twice[0].clone());
+    });
+    lies("an empty list", what, plain, |data| {
+        data.response_extensions = Some(Vec::new());
+    });
+    lies("of a certificate", what, plain, |data| {
+        first(data).single_extensions = Some(vec![extension(false)]);
+    });
+    lies("a critical nonce", "nonce", with_nonce, |data| {
+        data.response_extensions.as_mut().unwrap()[0].critical = true;
+    });
+}
+
+#[test]
+fn a_signature_that_is_not_the_keys_is_withheld() {
+    let what = "signature";
+    withholds("another key's", what, plain, |authority, asked| {
+        let data = authority.data(asked, When::lasting(3600));
+        Authority::new("authority").seal(data)
+    });
+    withholds("a flipped bit", what, plain, |authority, asked| {
+        let mut sealed = sealed(authority, asked);
+        *sealed.signature.last_mut().unwrap() ^= 1;
+        sealed.der()
+    });
+    withholds("of something else", what, with_nonce, |authority, asked| {
+        let mut sealed = sealed(authority, asked);
+        let earlier = authority.data(asked, When::around(60, 3600));
+        sealed.data = earlier.to_der().unwrap();
+        sealed.der()
+    });
+    withholds("none", what, plain, |authority, asked| {
+        let mut sealed = sealed(authority, asked);
+        sealed.signature.clear();
+        sealed.der()
+    });
+    withholds("of another digest", what, plain, |authority, asked| {
+        let mut sealed = sealed(authority, asked);
+        sealed.algorithm = tlv(0x30, &tlv(6, ECDSA_WITH_SHA_384.as_bytes()));
+        sealed.der()
+    });
+    let what = "signature algorithm";
+    let null = [5, 0];
+    for (case, algorithm) in [
+        ("of another kind of key", tlv(6, ID_ED_25519.as_bytes())),
+        (
+            "RSA's",
+            [&tlv(6, SHA_256_WITH_RSA_ENCRYPTION.as_bytes())[..], &null].concat(),
+        ),
+        (
+            "with parameters",
+            [&tlv(6, ECDSA_WITH_SHA_256.as_bytes())[..], &null].concat(),
+        ),
+        ("by SHA-1", tlv(6, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1])),
+    ] {
+        withholds(case, what, plain, move |authority, asked| {
+            let mut sealed = sealed(authority, asked);
+            sealed.algorithm = tlv(0x30, &algorithm);
+            sealed.der()
+        });
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_the_delegated_ones_is_withheld() {
+    let what = "certificate of the responder";
+    withholds("the issuer's own", what, plain, |authority, asked| {
+        let mut sealed = sealed(authority, asked);
+        sealed.certificates.push(authority.certificate());
+        sealed.der()
+    });
+
+    type Change = fn(&mut Sealed, &Authority);
+    let changes: [(&str, &str, Change); 5] = [
+        ("none", what, |sealed, _| sealed.certificates.clear()),
+        ("one more", what, |sealed, authority| {
+            sealed.certificates.push(authority.certificate());
+        }),
+        ("twice", what, |sealed, _| {
+            sealed.certificates.push(sealed.certificates[0].clone());
+        }),
+        ("another", what, |sealed, authority| {
+            sealed.certificates = vec![authority.certificate()];
+        }),
+        (
+            "the issuer's signature",
+            "signature",
+            |sealed, authority| {
+                sealed.signature = authority.sign(sealed.data.clone()).signature;
+            },
+        ),
+    ];
+    for (case, what, change) in changes {
+        let mut stage = watched();
+        let responder = Arc::new(Authority::new("responder"));
+        let path = stage.folder.file("responder.crt", responder.pem());
+        stage.settings.issuers[0].keys[0].responder = Some(path);
+        let delegated = move |authority: &Authority, asked: &SignRequest| {
+            let mut data = authority.data(asked, When::lasting(3600));
+            data.responder_id = ResponderId::ByKey(octet_string(&responder.key_hash()));
+            let mut sealed = responder.sign(data.to_der().unwrap());
+            sealed.certificates.push(responder.certificate());
+            sealed
+        };
+        let honest = delegated.clone();
+        withholds_on(
+            &stage,
+            case,
+            what,
+            plain,
+            move |authority, asked| {
+                let mut sealed = delegated(authority, asked);
+                change(&mut sealed, authority);
+                sealed.der()
+            },
+            move |authority, asked| honest(authority, asked).der(),
+        );
+    }
+}
+
+/// A signer that signs by the right key where the script says so, and by another where not; each question is one of its own.
+/// What was withheld, in the same order.
+fn withheld_of(verify: Verify, script: &[bool]) -> Vec<bool> {
+    let mut stage = watched();
+    stage.settings.verify = verify;
+    let authority = Arc::clone(&stage.authority);
+    let (other, mut right) = (Authority::new("authority"), script.to_vec());
+    let frontend = stage.start(move |asked| {
+        let data = authority.data(asked, When::lasting(3600));
+        let key = if right.remove(0) { &authority } else { &other };
+        signed(asked.id, &key.seal(data))
+    });
+    let mut client = frontend.client();
+    let ask = stage.authority.ask(GOOD);
+    let withheld_here: Vec<_> = (0..script.len())
+        .map(|number| {
+            let nonce = u64::try_from(number).unwrap().to_le_bytes();
+            client.post(&ask.with_nonce(&nonce)).body == INTERNAL_ERROR
+        })
+        .collect();
+    let count = withheld_here.iter().filter(|withheld| **withheld).count();
+    assert_eq!(withheld(&frontend), u64::try_from(count).unwrap());
+    let lines = frontend.logged();
+    let alarms = lines.iter().filter(|line| line.starts_with("<84>"));
+    assert_eq!(alarms.count(), 1, "one a minute: {lines:#?}");
+    withheld_here
+}
+
+#[test]
+fn always_finds_each_wrong_signature_and_a_sample_the_first_and_one_in_64() {
+    let script: Vec<_> = (0..100).map(|number| number % 3 == 0).collect();
+    let wrong: Vec<_> = script.iter().map(|right| !right).collect();
+    assert_eq!(withheld_of(Verify::Always, &script), wrong);
+
+    // The first, and the next ones until one is right; 63 are passed over, and the next is looked at again.
+    let script: Vec<_> = (0..200).map(|number| number == 3 || number == 70).collect();
+    let mut expected = vec![true, true, true, false];
+    expected.extend([false; 63]); // among them wrong ones, from the 4th to the 66th
+    expected.extend([true, true, true, false]); // the 67th to the 70th
+    expected.extend([false; 63]);
+    expected.resize(200, true);
+    assert_eq!(withheld_of(Verify::Sample, &script), expected);
+}
+
+#[test]
+fn a_renewal_that_is_wrong_leaves_the_answer_there_is() {
+    let stage = watched();
+    let authority = Arc::clone(&stage.authority);
+    let mut answered = 0;
+    let frontend = stage.start(move |asked| {
+        answered += 1;
+        // The first is past half of its life.
+        let mut data = authority.data(asked, When::around(100, 100));
+        if answered > 1 {
+            first(&mut data).cert_status = CertStatus::unknown();
+        }
+        signed(asked.id, &authority.seal(data))
+    });
+    let der = plain(&stage.authority);
+    let kept = frontend.post(&der);
+    assert!(is_good(&kept));
+    until("a renewal", || {
+        assert_eq!(frontend.post(&der), kept);
+        withheld(&frontend) > 0
+    });
+    assert_eq!(frontend.post(&der), kept);
+    frontend.logs("<84>the signer gave an answer whose status is wrong");
+}
+
+#[test]
+fn a_responder_that_cannot_be_read_is_refused_in_a_sentence() {
+    let mut stage = Stage::new();
+    let no_certificate = stage.folder.file("garbage", b"0garbage");
+    for (path, fault) in [
+        (
+            stage.folder.path("absent"),
+            "cannot be read by the frontend's user",
+        ),
+        (no_certificate, "its key cannot be used"),
+    ] {
+        stage.settings.issuers[0].keys[0].responder = Some(path.clone());
+        let mut frontend = Frontend::told(&stage.settings);
+        match frontend.report() {
+            Some(Report::Refused(faults)) => {
+                let wanted = format!("issuer \"ca\": {path}: {fault}");
+                assert!(faults[0].starts_with(&wanted), "{faults:?}");
+            }
+            other => panic!("a refusal was expected: {other:?}"),
+        }
     }
 }
 

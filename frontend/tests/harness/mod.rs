@@ -25,7 +25,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use der::asn1::{BitString, GeneralizedTime, Null, ObjectIdentifier, OctetString};
+use der::asn1::{GeneralizedTime, Null, ObjectIdentifier, OctetString};
 use der::oid::db::rfc5912::ECDSA_WITH_SHA_256;
 use der::oid::db::rfc6960::{ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE};
 use der::{Any, Decode, Encode};
@@ -46,8 +46,8 @@ use x509_cert::ext::pkix::CrlReason;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_ocsp::{
-    BasicOcspResponse, CertStatus, OcspGeneralizedTime, OcspResponse, OcspResponseStatus,
-    ResponderId, ResponseBytes, ResponseData, RevokedInfo, SingleResponse,
+    BasicOcspResponse, CertStatus, OcspGeneralizedTime, OcspResponse, ResponderId, ResponseData,
+    RevokedInfo, SingleResponse,
 };
 
 /// More than anything here takes, on a busy machine.
@@ -228,6 +228,9 @@ impl When {
     }
 }
 
+/// id-pkix-ocsp-extended-revoke.
+pub const EXTENDED_REVOKE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.9");
+
 /// What an honest signer says holds for a day.
 const DAY: u64 = 86_400;
 
@@ -296,19 +299,26 @@ impl Authority {
     /// What an honest signer says, before it is signed.
     pub fn data(&self, asked: &SignRequest, when: When) -> ResponseData {
         let nonce = asked.nonce.as_ref().map(|nonce| nonce_extension(nonce));
+        let never_issued = asked
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Ours(ours) if ours.status == Status::NeverIssued));
+        let extended_revoke = never_issued.then(|| Extension {
+            extn_id: EXTENDED_REVOKE,
+            critical: false,
+            extn_value: octet_string(&[5, 0]),
+        });
+        let extensions: Vec<_> = nonce.into_iter().chain(extended_revoke).collect();
         ResponseData {
             version: x509_ocsp::Version::V1,
-            responder_id: ResponderId::ByKey(octet_string(&digest(
-                HashAlgorithm::Sha1,
-                &self.key_octets,
-            ))),
+            responder_id: ResponderId::ByKey(octet_string(&self.key_hash())),
             produced_at: time(when.produced_at),
             responses: asked
                 .items
                 .iter()
                 .map(|item| self.single(item, when))
                 .collect(),
-            response_extensions: nonce.map(|nonce| vec![nonce]),
+            response_extensions: (!extensions.is_empty()).then_some(extensions),
         }
     }
 
@@ -360,26 +370,52 @@ impl Authority {
 
     /// Signs it, and makes it an OCSPResponse.
     pub fn seal(&self, data: ResponseData) -> Vec<u8> {
-        let octets = data.to_der().unwrap();
+        self.sign(data.to_der().unwrap()).der()
+    }
+
+    /// Signs the octets of a ResponseData.
+    pub fn sign(&self, data: Vec<u8>) -> Sealed {
         let mut signer = Signer::new(MessageDigest::sha256(), &self.key).unwrap();
-        let signature = signer.sign_oneshot_to_vec(&octets).unwrap();
-        let basic = BasicOcspResponse {
-            tbs_response_data: data,
-            signature_algorithm: AlgorithmIdentifierOwned {
-                oid: ECDSA_WITH_SHA_256,
-                parameters: None,
-            },
-            signature: BitString::from_bytes(&signature).unwrap(),
-            certs: None,
+        Sealed {
+            signature: signer.sign_oneshot_to_vec(&data).unwrap(),
+            data,
+            algorithm: tlv(0x30, &tlv(6, ECDSA_WITH_SHA_256.as_bytes())),
+            certificates: Vec::new(),
+        }
+    }
+
+    /// The name it signs by: SHA-1 of its key.
+    pub fn key_hash(&self) -> Vec<u8> {
+        digest(HashAlgorithm::Sha1, &self.key_octets)
+    }
+
+    /// Its certificate, as DER.
+    pub fn certificate(&self) -> Vec<u8> {
+        self.certificate.to_der().unwrap()
+    }
+}
+
+/// What an OCSPResponse is made of; each part as DER, but the content octets of the signature.
+pub struct Sealed {
+    pub data: Vec<u8>,
+    pub algorithm: Vec<u8>,
+    pub signature: Vec<u8>,
+    pub certificates: Vec<Vec<u8>>,
+}
+
+impl Sealed {
+    pub fn der(&self) -> Vec<u8> {
+        let signature = tlv(3, &[&[0], &self.signature[..]].concat());
+        let certificates = if self.certificates.is_empty() {
+            Vec::new()
+        } else {
+            tlv(0xa0, &tlv(0x30, &self.certificates.concat()))
         };
-        let response = OcspResponse {
-            response_status: OcspResponseStatus::Successful,
-            response_bytes: Some(ResponseBytes {
-                response_type: ID_PKIX_OCSP_BASIC,
-                response: octet_string(&basic.to_der().unwrap()),
-            }),
-        };
-        response.to_der().unwrap()
+        let parts = [&self.data, &self.algorithm, &signature, &certificates];
+        let basic = tlv(4, &tlv(0x30, &parts.map(Vec::as_slice).concat()));
+        let kind = tlv(6, ID_PKIX_OCSP_BASIC.as_bytes());
+        let octets = tlv(0xa0, &tlv(0x30, &[kind, basic].concat()));
+        tlv(0x30, &[&[0x0a, 1, 0], &octets[..]].concat())
     }
 }
 
@@ -741,6 +777,7 @@ impl Stage {
             cache_memory: 16 << 20,
             max_age: 3600,
             max_stale: 3600,
+            verify: settings::Verify::Sample,
             limits: Limits {
                 connections: 1000,
                 connections_per_address: 1000,
@@ -766,6 +803,7 @@ impl Stage {
                 source: 0,
                 unknown: NoRecord::Unauthorized,
                 proof_needed: true,
+                keys: vec![settings::Key { responder: None }],
             }],
         };
         let stage = Self {
