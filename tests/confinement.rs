@@ -294,3 +294,46 @@ fn a_fresh_generation_is_confined_like_the_first() {
         }
     }
 }
+
+/// `signer/README.md` shows how the processes look; they look like that.
+#[test]
+fn the_processes_look_as_documented() {
+    let folder = Folder::new();
+    let ca = Ca::new(&folder, "ca", Kind::P256, By::Delegate);
+    ca.issue("good");
+    let config = format!(
+        "[frontend]\nthreads = 2\n[signer]\nthreads = 2\n{}",
+        usual(&ca)
+    );
+    let server = Server::new(&folder, &config);
+    let generation = server.generation();
+    let pids = [server.pid(), generation.signer, generation.frontend];
+    let list = pids.map(|pid| pid.to_string()).join(",");
+    let format = "user:16,pid:7,ppid:7,nlwp:4,args";
+    let shown = must("/", &["ps", "--sort", "pid", "-o", format, "-p", &list]);
+    let readme = include_str!("../signer/README.md");
+    let (_, sample) = readme.split_once("```text\nUSER ").unwrap();
+    let (sample, _) = sample.split_once("```").unwrap();
+    let words = |text: &str| -> Vec<Vec<String>> {
+        let lines = text.lines().skip(1);
+        lines
+            .map(|line| line.split_whitespace().map(str::to_owned).collect())
+            .collect()
+    };
+    let (shown, sample) = (words(&shown), words(sample));
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    for (shown, sample) in shown.iter().zip(&sample) {
+        let program = |line: &[String]| line[4].rsplit('/').next().unwrap().to_owned();
+        assert_eq!(program(shown), program(sample));
+        let child = sample[2] != "1";
+        assert_eq!(shown[2] == server.pid().to_string(), child, "{shown:?}");
+        // The source of this test is an index, which has a thread of its own.
+        let more = usize::from(program(sample) == "ocsp-frontend");
+        let threads = sample[3].parse::<usize>().unwrap() + more;
+        assert_eq!(shown[3], threads.to_string(), "{shown:?}");
+        // Arguments: the launcher's only.
+        assert_eq!(shown.len() > 5, !child, "{shown:?}");
+    }
+    let users: std::collections::BTreeSet<_> = shown.iter().map(|line| &line[0]).collect();
+    assert_eq!(users.len(), if is_root() { 3 } else { 1 }, "{shown:?}");
+}
