@@ -74,6 +74,10 @@ fn a_mistake_is_exit_code_3_and_one_sentence_that_names_file_key_found_and_expec
             "[log]: key \"to\": found \"file\", expected \"stderr\" or \"syslog\"",
         ),
         (
+            issuer("[frontend]\nverify = \"never\""),
+            "[frontend]: key \"verify\": found \"never\", expected \"sample\" or \"always\"",
+        ),
+        (
             listen("connections = \"many\""),
             "[listen]: key \"connections\": found \"many\", expected a whole number from 1",
         ),
