@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{check, demo, output, run};
+use crate::{boundary, check, demo, output, run};
 
 /// An OCSP responder whose signing key lives in a process that the network cannot reach.
 ///
@@ -26,6 +26,10 @@ enum Command {
     Run(Configuration),
     /// Start both children in check mode, under their users and confinement, and print what they find. Changes nothing.
     Check(Configuration),
+    /// Look at every thread of the running processes, as root, and print each claim of the key boundary with its evidence
+    /// and ok, FAILED or n/a. Changes nothing. Exit codes: 0 no claim fails; 1 one does; 3 the configuration cannot be
+    /// read; 4 not root, or not one launcher runs.
+    Boundary(Boundary),
     /// Make a throwaway CA, serve it, ask about it with `openssl ocsp`, and show how to ask again.
     Demo(Demo),
 }
@@ -39,6 +43,18 @@ struct Configuration {
         default_value = "/etc/ocsp-server/config.toml"
     )]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Boundary {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// The launcher to inspect, where several run.
+    #[arg(long, value_name = "LAUNCHER")]
+    pid: Option<u32>,
+    /// Print the claims as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +73,11 @@ pub fn main() -> ExitCode {
     let done = match arguments.command.unwrap_or(Command::Run(arguments.run)) {
         Command::Run(configuration) => run::run(&configuration.config),
         Command::Check(configuration) => check::check(&configuration.config),
+        Command::Boundary(arguments) => boundary::boundary(
+            &arguments.configuration.config,
+            arguments.pid,
+            arguments.json,
+        ),
         Command::Demo(arguments) => demo::demo(arguments.once, arguments.listen),
     };
     match done {

@@ -15,12 +15,17 @@ const LIBEXEC: &str = match option_env!("OCSP_SERVER_LIBEXEC") {
     None => "/usr/libexec/ocsp-server",
 };
 
+/// Where the executable of a child is looked for, in this order, by the launcher whose own executable this is.
+pub fn candidates(launcher: &Path, name: &str) -> [PathBuf; 2] {
+    let beside = launcher.parent().unwrap_or(Path::new("/")).join(name);
+    [beside, Path::new(LIBEXEC).join(name)]
+}
+
 /// Opens the executable of a child. It must belong to root (or to whoever runs the launcher), and be writable by its
 /// owner only.
 pub fn open(name: &str) -> Result<OwnedFd, Failure> {
     let own = std::env::current_exe().map_err(Failure::environment("/proc/self/exe"))?;
-    let beside = own.parent().unwrap_or(Path::new("/")).join(name);
-    let candidates: [PathBuf; 2] = [beside, Path::new(LIBEXEC).join(name)];
+    let candidates = candidates(&own, name);
     let Some((path, file)) = candidates
         .iter()
         .find_map(|path| File::open(path).ok().map(|file| (path.display(), file)))

@@ -1,0 +1,309 @@
+//! What the kernel keeps the processes from: capabilities, no_new_privs, seccomp, Landlock, limits, dumps, swap.
+
+use std::fmt::Display;
+
+use super::claim::Claim;
+use super::facts::Facts;
+use super::processes::{some_of, threads};
+use crate::generation::Role;
+use crate::proc::{Limit, Process, SETS, Thread};
+
+pub fn claims(facts: &Facts) -> Vec<Claim> {
+    vec![
+        launcher_capabilities(facts),
+        child_capabilities(facts, Role::Frontend),
+        child_capabilities(facts, Role::Signer),
+        user_namespace(facts),
+        no_new_privs("launcher.no-new-privs", [&facts.launcher]),
+        no_new_privs("frontend.no-new-privs", &facts.frontends),
+        no_new_privs("signer.no-new-privs", &facts.signers),
+        seccomp("launcher.seccomp", LAUNCHER_FILTERED, 1, [&facts.launcher]),
+        seccomp("frontend.seccomp", CHILD_FILTERED, 2, &facts.frontends),
+        seccomp("signer.seccomp", CHILD_FILTERED, 2, &facts.signers),
+        landlock(facts),
+        launcher_undumpable(facts),
+        undumpable(facts, Role::Frontend),
+        undumpable(facts, Role::Signer),
+        limits(facts, Role::Frontend),
+        limits(facts, Role::Signer),
+        memory(facts),
+    ]
+}
+
+/// The masks of CAP_KILL, CAP_SETGID and CAP_SETUID.
+const KEPT: u64 = 1 << 5 | 1 << 6 | 1 << 7;
+
+/// Capabilities in words.
+fn named(mask: u64) -> String {
+    if mask == 0 {
+        return "none".to_owned();
+    }
+    let mut names: Vec<_> = caps::all()
+        .into_iter()
+        .filter(|capability| mask & capability.bitmask() != 0)
+        .map(|capability| (capability.index(), capability.to_string()))
+        .collect();
+    names.sort_unstable();
+    let names: Vec<_> = names.into_iter().map(|(_, name)| name).collect();
+    match names.len() {
+        0..=6 => names.join(" "),
+        count => format!("{count} capabilities ({mask:#x})"),
+    }
+}
+
+fn sets(thread: &Thread) -> impl Iterator<Item = (&'static str, u64)> {
+    SETS.into_iter().zip(thread.capabilities)
+}
+
+fn launcher_capabilities(facts: &Facts) -> Claim {
+    let mut claim = Claim::new(
+        "launcher.capabilities",
+        "no thread has a capability but CAP_KILL, CAP_SETGID and CAP_SETUID; bounding, inheritable and ambient set are empty",
+    );
+    let launcher = &facts.launcher;
+    claim.every_thread(launcher, |thread| {
+        let too_many = sets(thread).find_map(|(set, mask)| {
+            let allowed = if matches!(set, "CapPrm" | "CapEff") {
+                KEPT
+            } else {
+                0
+            };
+            (mask & !allowed != 0).then(|| (set, mask & !allowed))
+        });
+        too_many.map(|(set, mask)| format!("{set} holds {}", named(mask)))
+    });
+    let held = launcher.threads.first().map_or(0, |thread| {
+        sets(thread).fold(0, |held, (_, mask)| held | mask)
+    });
+    let (who, held) = (launcher.who(), named(held));
+    claim.saw(format_args!("{who}: {held}, {}", threads(launcher)));
+    claim
+}
+
+fn child_capabilities(facts: &Facts, role: Role) -> Claim {
+    let mut claim = Claim::new(
+        match role {
+            Role::Frontend => "frontend.capabilities",
+            Role::Signer => "signer.capabilities",
+        },
+        "no thread has a capability, or can get one: all five sets are empty",
+    );
+    some_of(&mut claim, facts, role);
+    for process in facts.of(role) {
+        claim.every_thread(process, |thread| {
+            let held: Vec<_> = sets(thread)
+                .filter(|(_, mask)| *mask != 0)
+                .map(|(set, mask)| format!("{set} holds {}", named(mask)))
+                .collect();
+            (!held.is_empty()).then(|| held.join(", "))
+        });
+        claim.saw(format_args!(
+            "{}: none, {}",
+            process.who(),
+            threads(process)
+        ));
+    }
+    claim
+}
+
+fn user_namespace(facts: &Facts) -> Claim {
+    let mut claim = Claim::new(
+        "children.namespace",
+        "the children are in the launcher's user namespace, in which their ids and capabilities count",
+    );
+    let expected = facts.launcher.user_namespace;
+    for child in facts.children() {
+        let (who, inode) = (child.who(), child.user_namespace.inode);
+        claim.must(child.user_namespace == expected, || {
+            format!(
+                "{who}: user namespace {inode}, {} was expected",
+                expected.inode
+            )
+        });
+    }
+    claim.saw(format_args!("user namespace {}", expected.inode));
+    claim
+}
+
+fn no_new_privs<'a>(id: &'static str, all: impl IntoIterator<Item = &'a Process>) -> Claim {
+    let sentence = "no thread can gain privileges by executing a program: no_new_privs is set";
+    of_each(id, sentence, all, |claim, process| {
+        claim.every_thread(process, |thread| {
+            (!thread.no_new_privs).then(|| "NoNewPrivs is 0, 1 was expected".to_owned())
+        });
+        claim.saw(format_args!(
+            "{}: NoNewPrivs 1, {}",
+            process.who(),
+            threads(process)
+        ));
+    })
+}
+
+/// A claim about each of some processes, of which there must be one.
+fn of_each<'a>(
+    id: &'static str,
+    sentence: &'static str,
+    all: impl IntoIterator<Item = &'a Process>,
+    judge: impl Fn(&mut Claim, &Process),
+) -> Claim {
+    let mut claim = Claim::new(id, sentence);
+    let mut any = false;
+    for process in all {
+        judge(&mut claim, process);
+        any = true;
+    }
+    claim.must(any, || {
+        "no such process runs under this launcher".to_owned()
+    });
+    claim
+}
+
+const LAUNCHER_FILTERED: &str =
+    "every thread is under a seccomp filter, which the children inherit";
+const CHILD_FILTERED: &str = "every thread is under two seccomp filters at least: the launcher's, and an allow list of its own";
+
+fn seccomp<'a>(
+    id: &'static str,
+    sentence: &'static str,
+    least: u32,
+    all: impl IntoIterator<Item = &'a Process>,
+) -> Claim {
+    of_each(id, sentence, all, |claim, process| {
+        claim.every_thread(process, |thread| {
+            let filters = thread
+                .filters
+                .map_or("unknown".to_owned(), |filters| filters.to_string());
+            // Kernels that do not count filters are taken at their word that there are some.
+            let enough = thread.filters.is_none_or(|filters| filters >= least);
+            (thread.seccomp != 2 || !enough).then(|| {
+                let mode = thread.seccomp;
+                format!("Seccomp {mode}, filters {filters}; 2 and {least} were expected")
+            })
+        });
+        let filters = process
+            .threads
+            .iter()
+            .filter_map(|thread| thread.filters)
+            .min();
+        let filters = filters.map_or("a number of".to_owned(), |filters| filters.to_string());
+        let (who, threads) = (process.who(), threads(process));
+        claim.saw(format_args!(
+            "{who}: Seccomp 2, {filters} filters, {threads}"
+        ));
+    })
+}
+
+fn landlock(facts: &Facts) -> Claim {
+    let mut claim = Claim::new("children.landlock", "the kernel has Landlock in use");
+    match &facts.security_modules {
+        Some(modules) => {
+            let modules = modules.trim();
+            claim.must(modules.split(',').any(|module| module == "landlock"), || {
+                format!("the kernel's security modules are {modules}, landlock was expected among them")
+            });
+            claim.saw(format_args!("security modules: {modules}"));
+        }
+        None => {
+            claim.cannot_be_told("/sys/kernel/security/lsm cannot be read: is securityfs mounted?")
+        }
+    }
+    claim
+}
+
+const UNDUMPABLE: &str =
+    "it leaves no core dump, and its own user cannot look into it: it is not dumpable";
+
+fn launcher_undumpable(facts: &Facts) -> Claim {
+    let mut claim = Claim::new("launcher.undumpable", UNDUMPABLE);
+    claim.cannot_be_told(format_args!(
+        "{} is root's, as what is in /proc of an undumpable process: it cannot be told from outside",
+        facts.launcher.who()
+    ));
+    claim
+}
+
+fn undumpable(facts: &Facts, role: Role) -> Claim {
+    let id = match role {
+        Role::Frontend => "frontend.undumpable",
+        Role::Signer => "signer.undumpable",
+    };
+    of_each(id, UNDUMPABLE, facts.of(role), |claim, process| {
+        let (pid, owner) = (process.kin.pid, process.owner);
+        claim.must(owner == 0, || {
+            format!(
+                "{}: /proc/{pid}/environ belongs to user {owner}, root was expected",
+                process.who()
+            )
+        });
+        claim.saw(format_args!(
+            "{}: /proc/{pid}/environ belongs to root",
+            process.who()
+        ));
+    })
+}
+
+fn limits(facts: &Facts, role: Role) -> Claim {
+    let (id, sentence) = match role {
+        Role::Frontend => (
+            "frontend.limits",
+            "it can dump no core, write no file, and start no process",
+        ),
+        Role::Signer => (
+            "signer.limits",
+            "it can dump no core, write no file, start no process, and open no descriptor beyond its three",
+        ),
+    };
+    of_each(id, sentence, facts.of(role), |claim, process| {
+        let limits = &process.limits;
+        let mut expect = |name: &str, found: &Limit, most: &str| {
+            claim.must(found.0 == most && found.1 == most, || {
+                let (soft, hard) = found;
+                format!(
+                    "{}: {name} is {soft} (hard {hard}), {most} was expected",
+                    process.who()
+                )
+            });
+        };
+        expect("RLIMIT_CORE", &limits.core, "0");
+        expect("RLIMIT_FSIZE", &limits.file_size, "0");
+        expect("RLIMIT_NPROC", &limits.processes, "0");
+        if role == Role::Signer {
+            expect("RLIMIT_NOFILE", &limits.descriptors, "3");
+        }
+        let descriptors: &dyn Display = &limits.descriptors.0;
+        claim.saw(format_args!(
+            "{}: RLIMIT_CORE 0, RLIMIT_FSIZE 0, RLIMIT_NPROC 0, RLIMIT_NOFILE {descriptors}",
+            process.who()
+        ));
+    })
+}
+
+fn memory(facts: &Facts) -> Claim {
+    let sentence =
+        "what is in the signer's memory reaches no disk: it is locked, or there is no swap for it";
+    of_each(
+        "signer.memory",
+        sentence,
+        &facts.signers,
+        |claim, process| {
+            let memory = &process.memory;
+            let (who, locked, size) = (process.who(), memory.locked, memory.size);
+            let (unlocked, writable) = (memory.unlocked, memory.writable);
+            let all_locked = unlocked == 0 && locked > 0;
+            let found = format!(
+                "{who}: {locked} of {size} KiB are locked, {unlocked} of {writable} writable mappings are not"
+            );
+            let otherwise = if memory.swap_forbidden {
+                "; its cgroup forbids swap"
+            } else if facts.swaps {
+                "; this machine has swap (/proc/swaps)"
+            } else {
+                "; this machine has no swap (/proc/swaps)"
+            };
+            claim.must(all_locked || memory.swap_forbidden || !facts.swaps, || {
+                format!("{found}{otherwise}")
+            });
+            claim.saw(format_args!("{found}{otherwise}"));
+        },
+    )
+}
