@@ -1,5 +1,5 @@
 //! `ocsp-server boundary`: looks at every thread of the running processes and prints each claim of the key boundary with
-//! its evidence. Facts are read first ([`facts`]), then judged by functions that read nothing (the other rooms), then
+//! its evidence. Facts are read first (`facts`), then judged by functions that read nothing (the other rooms), then
 //! printed. It runs as root beside the service, starts nothing, and changes nothing.
 
 use std::path::Path;
@@ -14,6 +14,7 @@ use crate::{privilege, run};
 
 mod claim;
 mod confinement;
+mod connections;
 mod descriptors;
 mod executables;
 mod facts;
@@ -21,7 +22,7 @@ mod keys;
 mod processes;
 
 use claim::{Claim, Outcome};
-use facts::Facts;
+use facts::{Digests, Facts};
 
 /// How often it looks before a claim has failed. A child that is being started is not locked in yet, and one that is
 /// leaving has no peer any more: what fails for such a reason holds a moment later.
@@ -33,6 +34,7 @@ fn claims(facts: &Facts) -> Vec<Claim> {
     [
         processes::claims(facts),
         confinement::claims(facts),
+        connections::claims(facts),
         descriptors::claims(facts),
         keys::claims(facts),
         executables::claims(facts),
@@ -44,9 +46,9 @@ fn claims(facts: &Facts) -> Vec<Claim> {
 pub fn boundary(file: &Path, launcher: Option<u32>, json: bool) -> Result<(), Failure> {
     privileged()?;
     let config = run::read(file)?;
-    let mut look = 1;
+    let (mut look, mut digests) = (1, Digests::new());
     let (launcher, claims) = loop {
-        let facts = Facts::read(&config, launcher)?;
+        let facts = Facts::read(&config, launcher, digests)?;
         let claims = claims(&facts);
         let failed = claims
             .iter()
@@ -55,6 +57,7 @@ pub fn boundary(file: &Path, launcher: Option<u32>, json: bool) -> Result<(), Fa
             break (facts.launcher.kin.pid, claims);
         }
         look += 1;
+        digests = facts.digests;
         std::thread::sleep(Duration::from_secs(1));
     };
     let count = |outcome| {

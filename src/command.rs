@@ -9,7 +9,7 @@ use crate::{boundary, check, demo, output, run};
 
 /// An OCSP responder whose signing key lives in a process that the network cannot reach.
 ///
-/// Exit codes: 0 ended as asked; 1 a check failed, or something broke; 2 command line; 3 configuration; 4 users,
+/// Exit codes: 0 ended as asked; 1 a check or a claim failed, or something broke; 2 command line; 3 configuration; 4 users,
 /// capabilities, addresses or executables; 5 a child refused to serve at start.
 #[derive(Debug, Parser)]
 #[command(name = "ocsp-server", version, args_conflicts_with_subcommands = true)]

@@ -65,6 +65,11 @@ impl Own {
             chown(ca.key(), Some(signer), Some(signer)).unwrap();
         }
         let config = usual(&ca)
+            // A connection stays, however long this machine takes to look at it.
+            .replace(
+                "[users]",
+                "header-timeout = \"1m\"\ndrain = \"1m\"\n[users]",
+            )
             .replace(&frontend_is(one), &frontend_is(frontend))
             .replace(&signer_is(other), &signer_is(signer));
         Self {

@@ -1,7 +1,5 @@
 //! What the kernel keeps the processes from: capabilities, no_new_privs, seccomp, Landlock, limits, dumps, swap.
 
-use std::fmt::Display;
-
 use super::claim::Claim;
 use super::facts::Facts;
 use super::processes::{some_of, threads};
@@ -68,7 +66,7 @@ fn launcher_capabilities(facts: &Facts) -> Claim {
             } else {
                 0
             };
-            (mask & !allowed != 0).then(|| (set, mask & !allowed))
+            (mask & !allowed != 0).then_some((set, mask & !allowed))
         });
         too_many.map(|(set, mask)| format!("{set} holds {}", named(mask)))
     });
@@ -270,7 +268,7 @@ fn limits(facts: &Facts, role: Role) -> Claim {
         if role == Role::Signer {
             expect("RLIMIT_NOFILE", &limits.descriptors, "3");
         }
-        let descriptors: &dyn Display = &limits.descriptors.0;
+        let descriptors = &limits.descriptors.0;
         claim.saw(format_args!(
             "{}: RLIMIT_CORE 0, RLIMIT_FSIZE 0, RLIMIT_NPROC 0, RLIMIT_NOFILE {descriptors}",
             process.who()
@@ -306,4 +304,100 @@ fn memory(facts: &Facts) -> Claim {
             claim.saw(format_args!("{found}{otherwise}"));
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boundary::claim::Outcome::{self, Failed, NotApplicable};
+    use crate::boundary::facts::tests::sample;
+
+    #[test]
+    fn memory_that_can_be_swapped_out_fails() {
+        let outcome = |locked, unlocked, swaps, swap_forbidden| {
+            let mut facts = sample();
+            facts.swaps = swaps;
+            let memory = &mut facts.signers[0].memory;
+            memory.locked = locked;
+            memory.unlocked = unlocked;
+            memory.swap_forbidden = swap_forbidden;
+            super::memory(&facts).outcome()
+        };
+        assert_eq!(outcome(0, 9, true, false), Failed);
+        assert_eq!(outcome(100, 1, true, false), Failed);
+        assert_eq!(outcome(100, 0, true, false), Outcome::Ok);
+        assert_eq!(outcome(0, 9, true, true), Outcome::Ok);
+        assert_eq!(outcome(0, 9, false, false), Outcome::Ok);
+    }
+
+    #[test]
+    fn one_thread_of_many_is_enough_to_fail() {
+        let outcome = |judge: fn(&Facts) -> Claim, change: fn(&mut Thread)| {
+            let mut facts = sample();
+            for thread in &mut facts.signers[0].threads {
+                thread.capabilities = [0; 5];
+                (thread.no_new_privs, thread.seccomp, thread.filters) = (true, 2, Some(2));
+            }
+            let mut last = facts.signers[0].threads[0].clone();
+            change(&mut last);
+            facts.signers[0].threads.push(last);
+            judge(&facts).outcome()
+        };
+        let capabilities = |facts: &Facts| child_capabilities(facts, Role::Signer);
+        let privileges = |facts: &Facts| no_new_privs("signer.no-new-privs", &facts.signers);
+        let filters = |facts: &Facts| seccomp("signer.seccomp", CHILD_FILTERED, 2, &facts.signers);
+        for judge in [capabilities, privileges, filters] {
+            assert_eq!(outcome(judge, |_| {}), Outcome::Ok);
+        }
+        assert_eq!(
+            outcome(capabilities, |thread| thread.capabilities[3] = 1),
+            Failed
+        );
+        assert_eq!(
+            outcome(privileges, |thread| thread.no_new_privs = false),
+            Failed
+        );
+        assert_eq!(outcome(filters, |thread| thread.seccomp = 1), Failed);
+        assert_eq!(outcome(filters, |thread| thread.filters = Some(1)), Failed);
+        // A kernel that does not count them.
+        assert_eq!(
+            outcome(filters, |thread| thread.filters = None),
+            Outcome::Ok
+        );
+    }
+
+    #[test]
+    fn the_launcher_may_have_three_capabilities_in_two_sets() {
+        let outcome = |capabilities: [u64; 5]| -> Outcome {
+            let mut facts = sample();
+            for thread in &mut facts.launcher.threads {
+                thread.capabilities = capabilities;
+            }
+            launcher_capabilities(&facts).outcome()
+        };
+        assert_eq!(outcome([0, KEPT, KEPT, 0, 0]), Outcome::Ok);
+        assert_eq!(outcome([0, KEPT | 1, KEPT, 0, 0]), Failed);
+        assert_eq!(outcome([0, KEPT, KEPT, KEPT, 0]), Failed);
+        assert_eq!(named(KEPT), "CAP_KILL CAP_SETGID CAP_SETUID");
+    }
+
+    #[test]
+    fn a_role_without_a_process_fails() {
+        let mut facts = sample();
+        facts.signers.clear();
+        assert_eq!(super::memory(&facts).outcome(), Failed);
+        assert_eq!(child_capabilities(&facts, Role::Signer).outcome(), Failed);
+    }
+
+    #[test]
+    fn landlock_is_looked_for_among_the_modules() {
+        let outcome = |modules: Option<&str>| {
+            let mut facts = sample();
+            facts.security_modules = modules.map(str::to_owned);
+            landlock(&facts).outcome()
+        };
+        assert_eq!(outcome(Some("lockdown,landlock,yama\n")), Outcome::Ok);
+        assert_eq!(outcome(Some("lockdown,yama")), Failed);
+        assert_eq!(outcome(None), NotApplicable);
+    }
 }

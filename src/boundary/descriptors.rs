@@ -1,24 +1,17 @@
-//! What the processes hold, and who else holds it. Descriptors are judged by kind, without help; who is connected with
-//! whom takes the kernel's pairing of Unix sockets.
+//! What the processes hold: every descriptor, by kind.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::claim::Claim;
+use super::connections::{peer, reads};
 use super::facts::Facts;
 use super::processes::some_of;
 use crate::generation::Role;
-use crate::proc::{Descriptor, Holder, Kind, Process};
-use crate::unix_diag::Table;
+use crate::proc::{Descriptor, Kind, Process};
 
 pub fn claims(facts: &Facts) -> Vec<Claim> {
-    vec![
-        boundary(facts),
-        channels(facts),
-        signer(facts),
-        frontend(facts),
-        launcher(facts),
-    ]
+    vec![signer(facts), frontend(facts), launcher(facts)]
 }
 
 /// Whether it is a Unix socket. Kernels before 5.14 do not say of which type.
@@ -40,194 +33,6 @@ fn told(open: &Descriptor) -> String {
         Kind::Pipe { read_end: false } => format!("{number} is the write end of {to}"),
         Kind::Anonymous(_) | Kind::File | Kind::Other => format!("{number} is {to}"),
     }
-}
-
-/// The other end of a Unix socket.
-fn peer(table: &Table, open: Option<&Descriptor>) -> Option<u64> {
-    table.get(&open?.socket()?)?.peer
-}
-
-/// Whether a socket or pipe is held by exactly these; what is said if not names who holds it.
-fn held_by(claim: &mut Claim, facts: &Facts, what: &str, to: &str, expected: &[Holder]) {
-    let held = facts.holders.of(to);
-    let is_expected =
-        held.len() == expected.len() && expected.iter().all(|holder| held.contains(holder));
-    claim.must(is_expected, || {
-        let named = |holders: &[Holder]| {
-            let named = holders.iter().map(|holder| {
-                format!(
-                    "{} as descriptor {}",
-                    facts.name_of(holder.pid),
-                    holder.number
-                )
-            });
-            let named = named.collect::<Vec<_>>().join(", ");
-            if named.is_empty() {
-                "nobody".to_owned()
-            } else {
-                named
-            }
-        };
-        let (held, expected) = (named(&held), named(expected));
-        format!("{what} ({to}) is held by {held}; {expected} was expected, and nobody else")
-    });
-}
-
-fn holder(process: &Process, number: u32) -> Holder {
-    Holder {
-        pid: process.kin.pid,
-        number,
-    }
-}
-
-fn boundary(facts: &Facts) -> Claim {
-    let mut claim = Claim::new(
-        "boundary.socket",
-        "each frontend shares one socketpair with one signer, descriptor 1 of both, and nobody else on this machine holds an end",
-    );
-    let table = match &facts.unix {
-        Ok(table) => table,
-        Err(why) => {
-            claim.cannot_be_told(why);
-            return claim;
-        }
-    };
-    some_of(&mut claim, facts, Role::Frontend);
-    some_of(&mut claim, facts, Role::Signer);
-    let mut partners: BTreeMap<u32, u32> = BTreeMap::new();
-    for frontend in &facts.frontends {
-        let (who, ours) = (frontend.who(), frontend.descriptor(1));
-        let theirs = peer(table, ours);
-        let signer = facts.signers.iter().find(|signer| {
-            theirs.is_some() && signer.descriptor(1).and_then(Descriptor::socket) == theirs
-        });
-        let (Some(ours), Some(theirs), Some(signer)) = (ours, theirs, signer) else {
-            claim.wrong(format_args!(
-                "{who}: its descriptor 1 is connected with descriptor 1 of no signer"
-            ));
-            continue;
-        };
-        *partners.entry(signer.kin.pid).or_default() += 1;
-        let theirs = format!("socket:[{theirs}]");
-        let end = format!("{who}'s end of the boundary");
-        // Under several numbers, for all we care, but in this process only.
-        let mut held = facts.holders.of(&ours.to);
-        held.retain(|held| held.pid == frontend.kin.pid);
-        held_by(&mut claim, facts, &end, &ours.to, &held);
-        let end = format!("{}'s end of the boundary", signer.who());
-        held_by(&mut claim, facts, &end, &theirs, &[holder(signer, 1)]);
-        let (to, other) = (&ours.to, signer.who());
-        claim.saw(format_args!(
-            "{who} descriptor 1 ({to}) and {other} descriptor 1 ({theirs}), held by nobody else of {} processes",
-            facts.holders.looked_at
-        ));
-    }
-    for signer in &facts.signers {
-        let count = partners.get(&signer.kin.pid).copied().unwrap_or_default();
-        claim.must(count == 1, || {
-            format!(
-                "{} is connected with {count} frontends, one was expected",
-                signer.who()
-            )
-        });
-    }
-    shared_otherwise(&mut claim, facts, table);
-    for pid in &facts.holders.unreadable {
-        claim.wrong(format_args!(
-            "the descriptors of {} cannot be read",
-            facts.name_of(*pid)
-        ));
-    }
-    claim
-}
-
-/// Whatever else leads from a frontend to a signer: a second connection, or the same socket or pipe in both.
-fn shared_otherwise(claim: &mut Claim, facts: &Facts, table: &Table) {
-    for frontend in &facts.frontends {
-        for signer in &facts.signers {
-            for ours in &frontend.descriptors {
-                for theirs in &signer.descriptors {
-                    let connected =
-                        theirs.socket().is_some() && peer(table, Some(ours)) == theirs.socket();
-                    let same = ours.file == theirs.file;
-                    let (one, other) = (ours.number, theirs.number);
-                    let copy = frontend.descriptor(1).is_some_and(|end| end.to == ours.to);
-                    claim.must(!same && (!connected || (copy && other == 1)), || {
-                        let (frontend, signer) = (frontend.who(), signer.who());
-                        format!(
-                            "descriptor {one} of {frontend} leads to descriptor {other} of {signer}"
-                        )
-                    });
-                }
-            }
-        }
-    }
-}
-
-fn channels(facts: &Facts) -> Claim {
-    let mut claim = Claim::new(
-        "children.channels",
-        "control socket (descriptor 0) and log pipe (descriptor 2) of each child lead to the launcher and to nobody else",
-    );
-    let table = match &facts.unix {
-        Ok(table) => table,
-        Err(why) => {
-            claim.cannot_be_told(why);
-            return claim;
-        }
-    };
-    let launcher = &facts.launcher;
-    for child in facts.children() {
-        let who = child.who();
-        let control = child.descriptor(0);
-        let theirs = peer(table, control).map(|peer| format!("socket:[{peer}]"));
-        let at_launcher = launcher
-            .descriptors
-            .iter()
-            .find(|open| Some(&open.to) == theirs.as_ref());
-        match (control, at_launcher) {
-            (Some(control), Some(at_launcher)) => {
-                let end = format!("{who}'s end of its control socket");
-                held_by(&mut claim, facts, &end, &control.to, &[holder(child, 0)]);
-                let end = format!("the launcher's end of {who}'s control socket");
-                let expected = [holder(launcher, at_launcher.number)];
-                held_by(&mut claim, facts, &end, &at_launcher.to, &expected);
-            }
-            _ => claim.wrong(format_args!(
-                "{who}: its descriptor 0 is not connected with the launcher"
-            )),
-        }
-        let pipe = child.descriptor(2);
-        let at_launcher =
-            pipe.and_then(|pipe| launcher.descriptors.iter().find(|open| reads(open, pipe)));
-        match (pipe, at_launcher) {
-            (Some(pipe), Some(at_launcher)) => {
-                let expected = [holder(child, 2), holder(launcher, at_launcher.number)];
-                held_by(
-                    &mut claim,
-                    facts,
-                    &format!("{who}'s log pipe"),
-                    &pipe.to,
-                    &expected,
-                );
-            }
-            _ => claim.wrong(format_args!(
-                "{who}: its descriptor 2 is no pipe that the launcher reads"
-            )),
-        }
-        if let (Some(control), Some(pipe)) = (control, pipe) {
-            claim.saw(format_args!(
-                "{who}: control {}, log {}",
-                control.to, pipe.to
-            ));
-        }
-    }
-    claim
-}
-
-/// Whether this is the end at which what is written to that pipe is read.
-fn reads(end: &Descriptor, pipe: &Descriptor) -> bool {
-    end.kind == Kind::Pipe { read_end: true } && end.to == pipe.to
 }
 
 /// What is wrong with the descriptors that every child is started with.
@@ -408,9 +213,14 @@ fn of_launcher(facts: &Facts, open: &Descriptor) -> Option<String> {
             child.map(|child| format!("control socket of {}", child.who()))
         }
         Kind::Socket { protocol, .. } if protocol.starts_with("UNIX") => {
-            let table = facts.unix.as_ref().ok()?;
-            let name = table.get(&peer(table, Some(open))?)?.name.as_deref();
-            Some(format!("to {}", name.unwrap_or("an unnamed socket")))
+            let peer = facts.unix.as_ref().ok().and_then(|table| {
+                let peer = peer(table, Some(open))?;
+                table.get(&peer)?.name.as_deref()
+            });
+            Some(format!(
+                "datagrams to {}",
+                peer.unwrap_or("a socket without a name")
+            ))
         }
         Kind::Pipe { .. } => {
             let mut children = facts.children();
@@ -420,5 +230,73 @@ fn of_launcher(facts: &Facts, open: &Descriptor) -> Option<String> {
         }
         Kind::Anonymous(kind) if kind == "signalfd" => Some("signals".to_owned()),
         Kind::Socket { .. } | Kind::Anonymous(_) | Kind::File | Kind::Other => None,
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::boundary::facts::tests::sample;
+    use crate::proc::FileId;
+
+    /// A Unix stream socket.
+    pub fn socket(number: u32, inode: u64) -> Descriptor {
+        Descriptor {
+            number,
+            to: format!("socket:[{inode}]"),
+            file: FileId { device: 8, inode },
+            kind: Kind::Socket {
+                inode,
+                protocol: "UNIX-STREAM".to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_the_processes_may_hold_is_told_by_kind() {
+        let mut facts = sample();
+        facts.sources.push("/srv/ca/newcerts".into());
+        facts.listening.push((40, 9000));
+        let anonymous = |kind: &str| Descriptor {
+            kind: Kind::Anonymous(kind.to_owned()),
+            ..socket(9, 1)
+        };
+        let file = |path: &str| Descriptor {
+            to: path.to_owned(),
+            kind: Kind::File,
+            ..socket(9, 1)
+        };
+        let tcp = |inode| Descriptor {
+            kind: Kind::Socket {
+                inode,
+                protocol: "TCP".to_owned(),
+            },
+            ..socket(9, inode)
+        };
+        for good in [
+            anonymous("eventpoll"),
+            file("/srv/ca/newcerts/1.pem"),
+            tcp(41),
+            socket(9, 42),
+        ] {
+            assert!(of_frontend(&facts, &good).is_ok(), "{good:?}");
+        }
+        let private = file("/srv/ca/newcerts-private/ca.key");
+        // It listens, and the launcher does not hold it.
+        for bad in [anonymous("userfaultfd"), private, tcp(40)] {
+            assert!(of_frontend(&facts, &bad).is_err(), "{bad:?}");
+        }
+        facts.launcher.descriptors.push(tcp(40));
+        assert!(of_frontend(&facts, &tcp(40)).is_ok());
+        assert!(of_launcher(&facts, &tcp(40)).is_some());
+        assert!(of_launcher(&facts, &anonymous("signalfd")).is_some());
+        for bad in [
+            tcp(41),
+            anonymous("io_uring"),
+            file("/srv/ca/ca.key"),
+            socket(9, 42),
+        ] {
+            assert!(of_launcher(&facts, &bad).is_none(), "{bad:?}");
+        }
     }
 }

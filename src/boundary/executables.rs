@@ -7,22 +7,26 @@ use super::facts::Facts;
 use crate::proc::Process;
 
 pub fn claims(facts: &Facts) -> Vec<Claim> {
-    let mut frontend = intact("frontend.executable", &facts.frontends);
+    let mut frontend = intact("frontend.executable", facts, &facts.frontends);
     for process in &facts.frontends {
         is_what_would_start(&mut frontend, facts.frontend_executable.as_deref(), process);
     }
-    let mut signer = intact("signer.executable", &facts.signers);
+    let mut signer = intact("signer.executable", facts, &facts.signers);
     for process in &facts.signers {
         is_what_would_start(&mut signer, facts.signer_executable.as_deref(), process);
     }
     vec![
-        intact("launcher.executable", [&facts.launcher]),
+        intact("launcher.executable", facts, [&facts.launcher]),
         frontend,
         signer,
     ]
 }
 
-fn intact<'a>(id: &'static str, all: impl IntoIterator<Item = &'a Process>) -> Claim {
+fn intact<'a>(
+    id: &'static str,
+    facts: &Facts,
+    all: impl IntoIterator<Item = &'a Process>,
+) -> Claim {
     let mut claim = Claim::new(
         id,
         "it executes the file that is in its place, which belongs to root and which nobody else can write to",
@@ -45,10 +49,8 @@ fn intact<'a>(id: &'static str, all: impl IntoIterator<Item = &'a Process>) -> C
         claim.must(mode & 0o022 == 0, || {
             format!("{who}: {path}: mode {mode:04o} lets others write to it, 0755 was expected")
         });
-        let sha256 = found
-            .sha256
-            .as_deref()
-            .unwrap_or("n/a (/usr/bin/sha256sum is missing)");
+        let sha256 = facts.digests.get(&found.file).map(String::as_str);
+        let sha256 = sha256.unwrap_or("n/a (/usr/bin/sha256sum is missing)");
         claim.saw(format_args!(
             "{who}: {path}, mode {mode:04o}, SHA-256 {sha256}"
         ));

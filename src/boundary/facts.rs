@@ -1,6 +1,6 @@
 //! What is read before anything is judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -41,11 +41,16 @@ pub struct Facts {
     pub frontend_executable: Option<PathBuf>,
     /// What it would start as a signer.
     pub signer_executable: Option<PathBuf>,
+    /// SHA-256 of executables.
+    pub digests: Digests,
     /// Whether the machine swaps.
     pub swaps: bool,
     /// Names of the kernel's security modules, where it tells.
     pub security_modules: Option<String>,
 }
+
+/// SHA-256 of executables that run, and so cannot be written to.
+pub type Digests = BTreeMap<FileId, String>;
 
 /// A key file, as the signer sees it.
 #[derive(Debug, Clone)]
@@ -76,8 +81,12 @@ pub struct KeyFound {
 }
 
 impl Facts {
-    /// Reads everything, of the launcher with this id or of the one that runs.
-    pub fn read(config: &Config, launcher: Option<u32>) -> Result<Self, Failure> {
+    /// Reads everything, of the launcher with this id or of the one that runs; but for digests that are known already.
+    pub fn read(
+        config: &Config,
+        launcher: Option<u32>,
+        mut digests: Digests,
+    ) -> Result<Self, Failure> {
         let all = Kin::all()?;
         let pid = find(&all, launcher)?;
         let ended = || {
@@ -97,6 +106,12 @@ impl Facts {
         };
         let frontends = children(Role::Frontend)?;
         let signers = children(Role::Signer)?;
+        for process in [&launcher].into_iter().chain(&frontends).chain(&signers) {
+            let file = process.executable.file;
+            if !digests.contains_key(&file) {
+                digests.extend(proc::sha256(process.kin.pid).map(|digest| (file, digest)));
+            }
+        }
         let unix = unix_diag::table(pid);
         let wanted: BTreeSet<_> = frontends
             .iter()
@@ -134,6 +149,7 @@ impl Facts {
                 .collect(),
             frontend_executable: executable(&launcher, Role::Frontend),
             signer_executable: executable(&launcher, Role::Signer),
+            digests,
             swaps: proc::swaps()?,
             security_modules: fs::read_to_string("/sys/kernel/security/lsm").ok(),
             launcher,
@@ -268,8 +284,40 @@ fn files(source: &SourceKind) -> Vec<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+    use crate::config::User;
+
+    /// Facts about this very process, as if it were all three: for tests that change what they are about.
+    pub fn sample() -> Facts {
+        let pid = std::process::id();
+        let process = || Process::read(pid).unwrap();
+        let user = |uid: u32| User {
+            name: uid.to_string(),
+            uid,
+            gid: uid,
+        };
+        Facts {
+            users: Users {
+                frontend: user(61_801),
+                signer: user(61_802),
+            },
+            launcher: process(),
+            frontends: vec![process()],
+            signers: vec![process()],
+            others: Vec::new(),
+            unix: Ok(Table::new()),
+            holders: Holders::default(),
+            listening: Vec::new(),
+            keys: Vec::new(),
+            sources: Vec::new(),
+            frontend_executable: None,
+            signer_executable: None,
+            digests: Digests::new(),
+            swaps: false,
+            security_modules: None,
+        }
+    }
 
     fn kin(pid: u32, name: &str, parent: u32) -> Kin {
         Kin {

@@ -49,7 +49,8 @@ pub(crate) fn unless(holds: bool, otherwise: impl FnOnce() -> String) -> Result<
     }
 }
 
-/// What a child says to whoever starts it by hand: `--version`, or `--confinement`, which prints what an auditor compares.
+/// What a child says to whoever starts it by hand: `--version`; `--confinement`, the list of system calls, which an auditor
+/// compares; `--landlock`, what this kernel's Landlock enforces, having let it take hold.
 pub fn about(name: &str, version: &str, asked: &str, calls: &[Call]) -> ExitCode {
     match asked {
         "--version" => println!("{name} {version}"),
@@ -58,9 +59,16 @@ pub fn about(name: &str, version: &str, asked: &str, calls: &[Call]) -> ExitCode
                 println!("{call}");
             }
         }
+        "--landlock" => match reach::restrict(Reach::default()) {
+            Ok(landlock) => println!("{landlock}"),
+            Err(error) => {
+                eprintln!("{name}: {error}");
+                return ExitCode::FAILURE;
+            }
+        },
         _ => {
             eprintln!(
-                "{name} is started by ocsp-server; by hand it knows --version and --confinement"
+                "{name} is started by ocsp-server; by hand it knows --version, --confinement and --landlock"
             );
             return ExitCode::from(2);
         }

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::UdpSocket;
-use std::process::{Command, Stdio, exit};
+use std::process::{Child, Command, Stdio, exit};
 use std::thread;
 use std::time::Duration;
 
@@ -74,11 +74,12 @@ fn serve<Order: Message, In: Message, Out: Message>(ways: &[&str], heard: impl F
     }
 }
 
-/// What it keeps open.
+/// What it keeps.
 #[allow(dead_code)] // only kept
 enum Kept {
     File(File),
     Socket(UdpSocket),
+    Process(Child),
 }
 
 fn break_in(way: &str, settings: Option<&SignerSettings>, kept: &mut Vec<Kept>) {
@@ -93,7 +94,7 @@ fn break_in(way: &str, settings: Option<&SignerSettings>, kept: &mut Vec<Kept>) 
         "process" => {
             let mut command = Command::new("/bin/sleep");
             command.arg("15").stdin(Stdio::null()).stderr(Stdio::null());
-            command.spawn().unwrap();
+            kept.push(Kept::Process(command.spawn().unwrap()));
         }
         "dumpable" => prctl::set_dumpable(true).unwrap(),
         // One thread that no filter of this process is on.
