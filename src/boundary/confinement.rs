@@ -7,7 +7,7 @@ use crate::generation::Role;
 use crate::proc::{Limit, Process, SETS, Thread};
 
 pub fn claims(facts: &Facts) -> Vec<Claim> {
-    vec![
+    let mut claims = vec![
         launcher_capabilities(facts),
         child_capabilities(facts, Role::Frontend),
         child_capabilities(facts, Role::Signer),
@@ -18,14 +18,15 @@ pub fn claims(facts: &Facts) -> Vec<Claim> {
         seccomp("launcher.seccomp", LAUNCHER_FILTERED, 1, [&facts.launcher]),
         seccomp("frontend.seccomp", CHILD_FILTERED, 2, &facts.frontends),
         seccomp("signer.seccomp", CHILD_FILTERED, 2, &facts.signers),
-        landlock(facts),
         launcher_undumpable(facts),
         undumpable(facts, Role::Frontend),
         undumpable(facts, Role::Signer),
         limits(facts, Role::Frontend),
         limits(facts, Role::Signer),
         memory(facts),
-    ]
+    ];
+    claims.extend(landlock(facts));
+    claims
 }
 
 /// The masks of CAP_KILL, CAP_SETGID and CAP_SETUID.
@@ -191,21 +192,43 @@ fn seccomp<'a>(
     })
 }
 
-fn landlock(facts: &Facts) -> Claim {
-    let mut claim = Claim::new("children.landlock", "the kernel has Landlock in use");
-    match &facts.security_modules {
-        Some(modules) => {
-            let modules = modules.trim();
-            claim.must(modules.split(',').any(|module| module == "landlock"), || {
-                format!("the kernel's security modules are {modules}, landlock was expected among them")
-            });
-            claim.saw(format_args!("security modules: {modules}"));
+/// From outside a process's Landlock cannot be seen. What can: what this kernel enforces of it, for the very executable; and
+/// that a child which serves has tried what must be denied, because else it would not.
+fn landlock(facts: &Facts) -> Vec<Claim> {
+    let abi = facts.landlock.as_ref().ok().and_then(|said| {
+        let number = said.strip_prefix("Landlock ABI ")?.split(' ').next()?;
+        number.parse::<u32>().ok()
+    });
+    [
+        (
+            "children.landlock",
+            1,
+            "this kernel's Landlock denies files: without it a child refuses to serve",
+        ),
+        (
+            "children.landlock-tcp",
+            4,
+            "it denies connections over TCP, but to the ports of the frontend's databases",
+        ),
+        (
+            "children.landlock-scopes",
+            6,
+            "it denies signals to other processes, and abstract sockets of theirs",
+        ),
+    ]
+    .into_iter()
+    .map(|(id, from, sentence)| {
+        let mut claim = Claim::new(id, sentence);
+        match (&facts.landlock, abi) {
+            (Ok(said), Some(abi)) if abi >= from => claim.saw(said),
+            (Ok(_), Some(abi)) if abi > 0 => {
+                claim.cannot_be_told(format_args!("Landlock ABI {abi}, {from} has it"));
+            }
+            (Ok(said) | Err(said), _) => claim.must(false, || said.clone()),
         }
-        None => {
-            claim.cannot_be_told("/sys/kernel/security/lsm cannot be read: is securityfs mounted?")
-        }
-    }
-    claim
+        claim
+    })
+    .collect()
 }
 
 const UNDUMPABLE: &str =
@@ -390,14 +413,20 @@ mod tests {
     }
 
     #[test]
-    fn landlock_is_looked_for_among_the_modules() {
-        let outcome = |modules: Option<&str>| {
+    fn landlock_is_told_by_the_executable_and_judged_by_its_number() {
+        let outcomes = |landlock: Result<&str, &str>| {
             let mut facts = sample();
-            facts.security_modules = modules.map(str::to_owned);
-            landlock(&facts).outcome()
+            facts.landlock = landlock.map(str::to_owned).map_err(str::to_owned);
+            landlock_of(&facts)
         };
-        assert_eq!(outcome(Some("lockdown,landlock,yama\n")), Outcome::Ok);
-        assert_eq!(outcome(Some("lockdown,yama")), Failed);
-        assert_eq!(outcome(None), NotApplicable);
+        let (ok, untold) = (Outcome::Ok, NotApplicable);
+        assert_eq!(outcomes(Ok("Landlock ABI 7 (files, TCP)")), [ok, ok, ok]);
+        assert_eq!(outcomes(Ok("Landlock ABI 2 (files)")), [ok, untold, untold]);
+        assert_eq!(outcomes(Err("this kernel has no Landlock")), [Failed; 3]);
+        assert_eq!(outcomes(Ok("nonsense")), [Failed; 3]);
+    }
+
+    fn landlock_of(facts: &Facts) -> Vec<Outcome> {
+        landlock(facts).iter().map(Claim::outcome).collect()
     }
 }

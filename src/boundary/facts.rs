@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ocsp_frontend_settings::SourceKind;
 
@@ -45,8 +46,25 @@ pub struct Facts {
     pub digests: Digests,
     /// Whether the machine swaps.
     pub swaps: bool,
-    /// Names of the kernel's security modules, where it tells.
-    pub security_modules: Option<String>,
+    /// What the executable of a signer says of this kernel's Landlock, having let it take hold of itself: a sentence that
+    /// begins with `Landlock ABI` and the number, or why not.
+    pub landlock: Result<String, String>,
+}
+
+/// Asks the executable that a signer runs.
+fn landlock(signers: &[Process]) -> Result<String, String> {
+    let signer = signers.first().ok_or("no signer runs")?;
+    let said = Command::new(format!("/proc/{}/exe", signer.kin.pid))
+        .arg("--landlock")
+        .env_clear()
+        .output()
+        .map_err(|error| format!("{} --landlock: {error}", signer.who()))?;
+    let line = |octets: &[u8]| String::from_utf8_lossy(octets).trim().to_owned();
+    if said.status.success() {
+        Ok(line(&said.stdout))
+    } else {
+        Err(line(&said.stderr))
+    }
 }
 
 /// SHA-256 of executables that run, and so cannot be written to.
@@ -151,7 +169,7 @@ impl Facts {
             signer_executable: executable(&launcher, Role::Signer),
             digests,
             swaps: proc::swaps()?,
-            security_modules: fs::read_to_string("/sys/kernel/security/lsm").ok(),
+            landlock: landlock(&signers),
             launcher,
             frontends,
             signers,
@@ -315,7 +333,7 @@ pub mod tests {
             signer_executable: None,
             digests: Digests::new(),
             swaps: false,
-            security_modules: None,
+            landlock: Err("no signer runs".to_owned()),
         }
     }
 
