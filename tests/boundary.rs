@@ -26,14 +26,13 @@ use nix::sys::signal::Signal;
 const NOT_YET: &[&str] = &[];
 
 /// Claims that a sloppy child does not keep, whichever way it is told to break others: it does not lock itself in.
-const SLOPPY: [&str; 7] = [
-    "no-new-privs",
-    "seccomp",
-    "limits",
-    "environment",
-    "landlock",
-    "landlock-tcp",
-    "landlock-scopes",
+const SLOPPY: [&str; 4] = ["no-new-privs", "seccomp", "limits", "environment"];
+
+/// What a sloppy signer cannot tell of the kernel.
+const UNTOLD: [&str; 3] = [
+    "children.landlock",
+    "children.landlock-tcp",
+    "children.landlock-scopes",
 ];
 
 const WHAT: &str = "what boundary says of the processes";
@@ -236,7 +235,7 @@ impl Claims {
     fn only_and_sloppy(&self, role: &str, ids: &[&str]) {
         let sloppy = SLOPPY.map(|claim| format!("{role}.{claim}"));
         let sloppy = sloppy.iter().map(String::as_str);
-        let may: Vec<_> = ids.iter().copied().chain(sloppy).collect();
+        let may: Vec<_> = ids.iter().copied().chain(sloppy).chain(UNTOLD).collect();
         self.only_these(ids, &may);
     }
 
