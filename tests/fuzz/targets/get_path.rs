@@ -16,6 +16,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// Less digits are not looked at: no request is so short.
+const SHORTEST: usize = 8;
+
 fuzz_target!(|octets: &[u8]| -> Corpus {
     let Ok(path) = std::str::from_utf8(octets) else {
         return Corpus::Reject;
@@ -35,21 +38,24 @@ fuzz_target!(|octets: &[u8]| -> Corpus {
         .replace('+', "%2B")
         .replace('/', "%2f")
         .replace('=', "%3D");
+    let bare = digits.trim_end_matches('=');
     for prefix in ["/", "//", "/ocsp/", "/a/b//"] {
-        for digits in [&digits, &escaped, digits.trim_end_matches('=')] {
-            assert_eq!(target(&format!("{prefix}{digits}")).as_ref(), Ok(&der));
+        for digits in [&digits, &escaped, bare] {
+            if digits.len() >= SHORTEST {
+                assert_eq!(target(&format!("{prefix}{digits}")).as_ref(), Ok(&der));
+            }
         }
     }
     Corpus::Keep
 });
 
-/// The longest tail that is a whole request in base64. Tails of less than eight digits are none.
+/// The longest tail that is a whole request in base64.
 fn slowly(path: &[u8]) -> Option<Vec<u8>> {
     let slashes = path.iter().enumerate().filter(|(_, octet)| **octet == b'/');
     let mut tails = slashes.map(|(place, _)| &path[place + 1..]);
     tails.find_map(|tail| {
         let der = LENIENT.decode(tail).ok()?;
-        (tail.len() >= 8 && length(&der) == Length::Known(der.len())).then_some(der)
+        (tail.len() >= SHORTEST && length(&der) == Length::Known(der.len())).then_some(der)
     })
 }
 
