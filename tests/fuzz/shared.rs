@@ -2,6 +2,7 @@
 //! must then hold. `run` builds and runs them.
 
 pub mod frames;
+pub mod mutate;
 mod scene;
 
 pub use scene::{Authority, Scene, questions, tlv};

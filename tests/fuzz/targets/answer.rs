@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use ocsp_frontend::response::times;
-use ocsp_fuzz::{Scene, questions};
+use ocsp_fuzz::{Scene, mutate, questions};
 use ocsp_wire::SignRequest;
 
 static SCENE: LazyLock<Scene> = LazyLock::new(|| Scene::new(false));
@@ -26,4 +26,8 @@ fuzz_target!(|octets: &[u8]| {
         }
     }
     assert!(taken <= 1);
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, most: usize, seed: u32| {
+    mutate::der(data, size, most, seed)
 });

@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use ocsp_frontend::certificate::Certificate;
 use ocsp_frontend::pem;
+use ocsp_fuzz::mutate;
 use ocsp_signer::certificate::{Cut, cut};
 use ocsp_signer::key::PublicKey;
 use openssl::bn::BigNum;
@@ -68,4 +69,8 @@ fuzz_target!(|octets: &[u8]| {
     if let Ok(key) = PublicKey::new(ours.key) {
         key.verify(ours.algorithm, ours.tbs, ours.signature);
     }
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, most: usize, seed: u32| {
+    mutate::der(data, size, most, seed)
 });

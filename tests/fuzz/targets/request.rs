@@ -5,10 +5,10 @@
 
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use ocsp_frontend::request::{LARGEST, Length, Question, length, oid, parse};
 use ocsp_frontend::response;
-use ocsp_fuzz::{Scene, tlv};
+use ocsp_fuzz::{Scene, mutate, tlv};
 use ocsp_wire::Parameters;
 
 static SCENE: LazyLock<Scene> = LazyLock::new(|| Scene::new(false));
@@ -66,3 +66,7 @@ fn written(question: &Question) -> Vec<u8> {
     let list = tlv(0x30, &[&items.concat()]);
     tlv(0x30, &[&tlv(0x30, &[&list, &extensions])])
 }
+
+fuzz_mutator!(|data: &mut [u8], size: usize, most: usize, seed: u32| {
+    mutate::der(data, size, most, seed)
+});
