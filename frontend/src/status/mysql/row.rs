@@ -41,7 +41,7 @@ pub enum Time {
     Strange,
 }
 
-/// The columns of a row, in the order of [`super::statement`].
+/// The columns of a row, in the order in which a statement asks for them.
 pub fn row_of(row: mysql_async::Row) -> Row {
     let mut values = row
         .unwrap_raw()
