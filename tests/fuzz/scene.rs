@@ -46,6 +46,7 @@ impl Scene {
                 source: 0,
                 unknown: settings::NoRecord::Revoked,
                 proof_needed,
+                keys: vec![settings::Key { responder: None }],
             });
             ours.push(IssuerSettings {
                 name: Text::new(name).unwrap(),
@@ -69,11 +70,12 @@ impl Scene {
             separated: false,
             threads: 1,
             remember_revoked: 0,
+            require_mlock: false,
             issuers: List::new(ours).unwrap(),
         };
         let (ours, _notes) = issuer::open_all(&ours).unwrap();
         Self {
-            issuers: Issuers::open(&theirs).unwrap(),
+            issuers: Issuers::open(&theirs, settings::Verify::Sample).unwrap(),
             policy: Policy::new(ours, 0),
         }
     }

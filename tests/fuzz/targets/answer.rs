@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use ocsp_frontend::response::times;
+use ocsp_frontend::response::check;
 use ocsp_fuzz::{Scene, mutate, questions};
 use ocsp_wire::SignRequest;
 
@@ -15,7 +15,7 @@ fuzz_target!(|octets: &[u8]| {
     let mut taken = 0;
     for asked in &*QUESTIONS {
         let issuer = SCENE.issuers.at(asked.issuer).unwrap();
-        match times(octets, asked, issuer) {
+        match check(octets, asked, issuer) {
             Ok(times) => {
                 assert!(times.this_update < times.next_update);
                 assert!(times.contain(times.this_update));
