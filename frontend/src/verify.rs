@@ -118,3 +118,79 @@ impl Signatory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use der::Decode;
+    use openssl::asn1::Asn1Time;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::nid::Nid;
+    use openssl::pkey::Private;
+    use openssl::rsa::Rsa;
+    use openssl::sign::Signer;
+
+    fn curve(nid: Nid) -> PKey<Private> {
+        let group = EcGroup::from_curve_name(nid).unwrap();
+        PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+    }
+
+    fn certificate(key: &PKey<Private>) -> Vec<u8> {
+        let mut certificate = X509::builder().unwrap();
+        certificate.set_pubkey(key).unwrap();
+        let time = Asn1Time::days_from_now(1).unwrap();
+        certificate.set_not_before(&time).unwrap();
+        certificate.set_not_after(&time).unwrap();
+        let digest = if [Id::ED25519, Id::ED448].contains(&key.id()) {
+            MessageDigest::null()
+        } else {
+            MessageDigest::sha256()
+        };
+        certificate.sign(key, digest).unwrap();
+        certificate.build().to_der().unwrap()
+    }
+
+    #[test]
+    fn each_way_in_which_the_signer_signs_is_verified_and_no_other() {
+        let rsa = [0x30, 0x0d, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
+        let rsa = |last: u8| [&rsa[..], &[last, 5, 0]].concat();
+        let ecdsa = |last: u8| vec![0x30, 0x0a, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, last];
+        let edwards = |last: u8| vec![0x30, 5, 6, 3, 0x2b, 0x65, last];
+        let rsa_key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let [sha256, sha384, sha512] = [
+            MessageDigest::sha256(),
+            MessageDigest::sha384(),
+            MessageDigest::sha512(),
+        ];
+        let ways = [
+            (rsa_key.clone(), rsa(0x0b), Some(sha256)),
+            (rsa_key.clone(), rsa(0x0c), Some(sha384)),
+            (rsa_key, rsa(0x0d), Some(sha512)),
+            (curve(Nid::X9_62_PRIME256V1), ecdsa(2), Some(sha256)),
+            (curve(Nid::SECP384R1), ecdsa(3), Some(sha384)),
+            (curve(Nid::SECP521R1), ecdsa(4), Some(sha512)),
+            (PKey::generate_ed25519().unwrap(), edwards(0x70), None),
+            (PKey::generate_ed448().unwrap(), edwards(0x71), None),
+        ];
+        for (key, algorithm, digest) in &ways {
+            let signatory = Signatory::itself(&certificate(key), Verify::Always).unwrap();
+            let scheme = |algorithm: &[u8]| {
+                signatory.scheme(&AlgorithmIdentifierRef::from_der(algorithm).unwrap())
+            };
+            let mut signer = match digest {
+                Some(digest) => Signer::new(*digest, key).unwrap(),
+                None => Signer::new_without_digest(key).unwrap(),
+            };
+            let mut signature = signer.sign_oneshot_to_vec(b"said").unwrap();
+            let by = scheme(algorithm).unwrap();
+            assert!(signatory.vouches_for(by, b"said", &signature));
+            assert!(!signatory.vouches_for(by, b"sayd", &signature));
+            *signature.last_mut().unwrap() ^= 1;
+            assert!(!signatory.vouches_for(by, b"said", &signature));
+            for (other, algorithm, _) in &ways {
+                let fits = other.id() == key.id();
+                assert_eq!(scheme(algorithm).is_some(), fits, "{algorithm:02x?}");
+            }
+        }
+    }
+}
