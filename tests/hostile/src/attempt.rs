@@ -124,8 +124,9 @@ pub fn attempt(words: &[&str]) -> Result<(), Errno> {
         }
         ["spawn", path] => io(Command::new(path).arg("-c").arg("exit").spawn()).map(drop),
         ["thread"] => {
+            // Waited for: one that ends after the list of calls is there would be ended for that.
             io(std::thread::Builder::new().spawn(|| std::thread::sleep(Duration::from_millis(1))))
-                .map(drop)
+                .map(|thread| drop(thread.join()))
         }
         ["exec-memory"] => {
             let memory = io(memmap2::MmapMut::map_anon(4096))?;
