@@ -178,3 +178,22 @@ fn the_daemon_works_below_a_folder_that_its_users_cannot_enter() {
     let server = Server::started(command, &file);
     server.post(&scene.ca.request("-cert good.crt")).answer();
 }
+
+/// What a child must not reach it tries to reach, and refuses where the kernel lets it: here the folder of its index holds
+/// its executable.
+#[test]
+fn a_frontend_that_reaches_more_than_its_source_refuses_to_serve() {
+    let scene = Draft::new();
+    let program = copies(&scene.folder);
+    let index = scene.folder.path("index.txt");
+    fs::copy(scene.ca.path("index.txt"), &index).unwrap();
+    set_mode(&index, 0o644);
+    let config = scene.with(&scene.ca.path("index.txt"), &index);
+    let file = scene.folder.file("config.toml", config);
+    let output = output("/", &[&program, "check", "--config", &file], &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let refused =
+        "FAILED  ocsp-frontend: the process is not confined: it could open /proc/self/exe\n";
+    assert!(said.contains(refused), "{said}");
+}
