@@ -10,10 +10,11 @@
     clippy::wildcard_enum_match_arm
 )]
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::UdpSocket;
-use std::process::{Child, Command, Stdio, exit};
+use std::process::{Command, Stdio, exit};
 use std::thread;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ enum Heard {
 fn serve<Order: Message, In: Message, Out: Message>(ways: &[&str], heard: impl Fn(Order) -> Heard) {
     let launcher: End<Order, Report, Descriptor> = End::new(control(), control());
     launcher.greet().unwrap();
-    let mut kept = Vec::new();
+    let mut kept: Vec<Kept> = Vec::new();
     while let Some(order) = launcher.receive().unwrap() {
         match heard(order) {
             Heard::Settings(settings) => {
@@ -74,27 +75,22 @@ fn serve<Order: Message, In: Message, Out: Message>(ways: &[&str], heard: impl F
     }
 }
 
-/// What it keeps.
-#[allow(dead_code)] // only kept
-enum Kept {
-    File(File),
-    Socket(UdpSocket),
-    Process(Child),
-}
+/// What it keeps open as long as it lives.
+type Kept = Box<dyn Any>;
 
 fn break_in(way: &str, settings: Option<&SignerSettings>, kept: &mut Vec<Kept>) {
     match way {
-        "file" => kept.push(Kept::File(File::open("/proc/self/exe").unwrap())),
-        "network" => kept.push(Kept::Socket(UdpSocket::bind("127.0.0.1:0").unwrap())),
+        "file" => kept.push(Box::new(File::open("/proc/self/exe").unwrap())),
+        "network" => kept.push(Box::new(UdpSocket::bind("127.0.0.1:0").unwrap())),
         "key" => {
             let keys = settings.and_then(|settings| settings.issuers.first()?.keys.first());
-            kept.push(Kept::File(File::open(&*keys.unwrap().key).unwrap()));
+            kept.push(Box::new(File::open(&*keys.unwrap().key).unwrap()));
         }
         // It inherits the boundary as its standard output.
         "process" => {
             let mut command = Command::new("/bin/sleep");
             command.arg("15").stdin(Stdio::null()).stderr(Stdio::null());
-            kept.push(Kept::Process(command.spawn().unwrap()));
+            kept.push(Box::new(command.spawn().unwrap()));
         }
         "dumpable" => prctl::set_dumpable(true).unwrap(),
         // One thread that no filter of this process is on.
