@@ -12,10 +12,11 @@ use crate::exit::{Failure, Reason};
 use crate::generation::{Child, Event, Generation, ending};
 use crate::log::Log;
 use crate::output::line;
-use crate::{privilege, run};
+use crate::{privilege, run, service};
 
 /// Checks the configuration and everything it names.
 pub fn check(file: &Path) -> Result<(), Failure> {
+    service::take_over()?; // nothing of it: no socket is needed
     privilege::shed()?;
     let config = run::read(file)?;
     privilege::shed_binding()?;

@@ -2,7 +2,7 @@
 //! key, what was found and what was expected. Runs in the launcher, as root, on a file that root wrote; opens no other.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,10 +43,10 @@ pub struct Config {
 /// `[listen]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Where OCSP is answered.
-    pub http: Vec<Address>,
-    /// Where it is said how the service does.
-    pub admin: Vec<Address>,
+    /// Where OCSP is answered, if it says so: otherwise where systemd hands over a socket, or at the default.
+    pub http: Option<Vec<Address>>,
+    /// Where it is said how the service does; likewise, without a default.
+    pub admin: Option<Vec<Address>>,
     /// Connections at a time.
     pub connections: u32,
     /// Connections at a time from one address.
@@ -229,15 +229,13 @@ impl Config {
 }
 
 fn listen(mut section: Reader) -> Result<Listen, Mistake> {
-    let default = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 9000));
     let http = addresses(&mut section, "http")?;
-    let http = http.unwrap_or_else(|| vec![Address::Tcp(default)]);
-    if http.is_empty() {
+    if http.as_ref().is_some_and(Vec::is_empty) {
         return Err(section.mistake("http", "no address", "1 to 32 addresses"));
     }
     let listen = Listen {
         http,
-        admin: addresses(&mut section, "admin")?.unwrap_or_default(),
+        admin: addresses(&mut section, "admin")?,
         connections: section.number("connections", 1, 1_000_000, 8192)?,
         connections_per_address: section.number("connections-per-address", 1, 1_000_000, 1024)?,
         header_timeout: section.duration("header-timeout", SECOND, 10 * MINUTE, 10 * SECOND)?,

@@ -1,24 +1,32 @@
-//! The listening sockets: bound once, for the launcher's life, and shared with every generation, so that connections
-//! wait in the socket while nobody accepts them.
+//! The listening sockets: bound once, or taken over from systemd, for the launcher's life, and shared with every generation,
+//! so that connections wait in the socket while nobody accepts them.
 
-use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, getsockopt,
-    listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, getsockname,
+    getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, umask};
 use ocsp_frontend_settings::{Listener, ListenerKind, Purpose};
 
 use crate::config::{Address, Listen};
 use crate::exit::{Failure, Reason};
+use crate::service::Handed;
 
 /// Connections that may wait to be accepted (the kernel's somaxconn allows no more by default).
 const BACKLOG: i32 = 4096;
+/// Where OCSP is answered when neither systemd nor `[listen] http` says it.
+pub const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 9000);
+/// The names of sockets that systemd hands over, and of their keys in `[listen]`.
+const HTTP: &str = "http";
+const ADMIN: &str = "admin";
 
 /// A socket that listens.
 pub struct Listening {
@@ -48,20 +56,124 @@ impl AsFd for Listening {
     }
 }
 
-/// Binds every address.
-pub fn bind_all(listen: &Listen) -> Result<Vec<Listening>, Failure> {
-    let ocsp = listen.http.iter().map(|address| (address, Purpose::Ocsp));
-    let admin = listen.admin.iter().map(|address| (address, Purpose::Admin));
-    ocsp.chain(admin)
-        .map(|(address, purpose)| {
-            bind_one(address, purpose).map_err(|error| {
-                Failure::new(
+/// The sockets of each purpose: those that systemd handed over, or else those of `[listen]`, bound now.
+pub fn all(listen: &Listen, handed: Vec<Handed>) -> Result<Vec<Listening>, Failure> {
+    let (mut http, mut admin) = (Vec::new(), Vec::new());
+    for handed in handed {
+        match &*handed.name {
+            HTTP => http.push(adopt(handed.socket, HTTP, Purpose::Ocsp)?),
+            ADMIN => admin.push(adopt(handed.socket, ADMIN, Purpose::Admin)?),
+            other => {
+                return Err(Failure::new(
                     Reason::Environment,
-                    format_args!("cannot listen on {address}: {error}"),
-                )
-            })
-        })
-        .collect()
+                    format_args!(
+                        "systemd hands over a socket named {other:?}: FileDescriptorName={HTTP} or {ADMIN} was expected in its unit"
+                    ),
+                ));
+            }
+        }
+    }
+    let default = [Address::Tcp(DEFAULT)];
+    let wanted = [
+        (HTTP, Purpose::Ocsp, http, &listen.http, &default[..]),
+        (ADMIN, Purpose::Admin, admin, &listen.admin, &[]),
+    ];
+    let mut all = Vec::new();
+    for (name, purpose, handed, written, default) in wanted {
+        if handed.is_empty() {
+            for address in written.as_deref().unwrap_or(default) {
+                all.push(bind_one(address, purpose).map_err(|error| cannot(address, error))?);
+            }
+        } else {
+            agree(name, &handed, written.as_deref())?;
+            all.extend(handed);
+        }
+    }
+    Ok(all)
+}
+
+fn cannot(address: &Address, error: std::io::Error) -> Failure {
+    let advice = if error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) {
+        ": the service may make no such socket (RestrictAddressFamilies=): a socket unit hands it over, or the drop-in \
+         own-sockets.conf allows it"
+    } else {
+        ""
+    };
+    let sentence = format_args!("cannot listen on {address}: {error}{advice}");
+    Failure::new(Reason::Environment, sentence)
+}
+
+/// What the configuration says as well must be the same: otherwise somebody believes that the service is where it is not.
+fn agree(name: &str, handed: &[Listening], written: Option<&[Address]>) -> Result<(), Failure> {
+    let Some(written) = written else {
+        return Ok(());
+    };
+    let sorted = |mut addresses: Vec<String>| {
+        addresses.sort();
+        addresses.join(", ")
+    };
+    let found = handed.iter().map(|it| it.listener.address.clone());
+    let (found, written) = (
+        sorted(found.collect()),
+        sorted(written.iter().map(ToString::to_string).collect()),
+    );
+    if found == written {
+        return Ok(());
+    }
+    let sentence = format_args!(
+        "systemd hands over {found} as {name}, and [listen] {name} is {written:?}: leave [listen] {name} out, and say in the socket \
+         unit where to listen"
+    );
+    Err(Failure::new(Reason::Environment, sentence))
+}
+
+/// A socket that was handed over, if it is one that listens for streams.
+fn adopt(socket: OwnedFd, name: &'static str, purpose: Purpose) -> Result<Listening, Failure> {
+    let unusable = |what: &dyn fmt::Display| {
+        let sentence =
+            format!("systemd hands over a socket named {name:?} that cannot be used: {what}");
+        Failure::new(Reason::Environment, sentence)
+    };
+    let kernel = |error: Errno| unusable(&error);
+    if getsockopt(&socket, sockopt::SockType).map_err(kernel)? != SockType::Stream {
+        return Err(unusable(
+            &"it is not for streams (ListenStream= was expected)",
+        ));
+    }
+    if !getsockopt(&socket, sockopt::AcceptConn).map_err(kernel)? {
+        return Err(unusable(&"it does not listen (Accept=no was expected)"));
+    }
+    let bound: SockaddrStorage = getsockname(socket.as_raw_fd()).map_err(kernel)?;
+    let tcp = bound
+        .as_sockaddr_in()
+        .map(|address| SocketAddr::from(SocketAddrV4::from(*address)))
+        .or_else(|| {
+            let address = bound.as_sockaddr_in6()?;
+            Some(SocketAddr::from(SocketAddrV6::from(*address)))
+        });
+    let unix = bound.as_unix_addr().and_then(UnixAddr::path);
+    let (address, kind) = match (tcp, unix) {
+        (Some(tcp), _) => (Address::Tcp(tcp), ListenerKind::Tcp),
+        (None, Some(path)) => (
+            Address::Unix(path.display().to_string()),
+            ListenerKind::Unix,
+        ),
+        (None, None) => {
+            return Err(unusable(
+                &"its address is neither TCP nor the path of a Unix socket",
+            ));
+        }
+    };
+    let listening = Listening {
+        listener: Listener {
+            address: address.to_string(),
+            kind,
+            purpose,
+        },
+        socket,
+    };
+    listening.mend().map_err(|error| unusable(&error))?;
+    Ok(listening)
 }
 
 fn bind_one(address: &Address, purpose: Purpose) -> std::io::Result<Listening> {

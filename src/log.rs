@@ -181,7 +181,7 @@ fn send(logger: &mut Logger<LoggerBackend, Formatter3164>, priority: Priority, l
 }
 
 /// At most `longest` octets of text on one line, with control characters spelled out.
-fn escaped(text: &str, longest: usize) -> String {
+pub fn escaped(text: &str, longest: usize) -> String {
     let mut safe = String::with_capacity(text.len().min(longest));
     for c in text.chars() {
         if safe.len() >= longest {

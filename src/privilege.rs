@@ -7,8 +7,8 @@ use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::Uid;
 
+use crate::deny;
 use crate::exit::{Failure, Reason};
-use crate::{deny, sys};
 
 /// What the launcher keeps for its life: ending children, and becoming their users.
 const KEPT: [Capability; 3] = [
@@ -22,15 +22,11 @@ pub fn separated() -> bool {
     Uid::effective().is_root()
 }
 
-/// First of all: no core dump, no descriptor of whoever started us in a child, limits raised for the children, calls denied
-/// that none of them needs, and, as
-/// root, an empty bounding set and no capability but the three and the one to bind ports below 1024.
+/// First of all: no core dump, limits raised for the children, calls denied that none of them needs, and, as root, an empty
+/// bounding set and no capability but the three and the one to bind ports below 1024.
 pub fn shed() -> Result<(), Failure> {
     prctl::set_dumpable(false).map_err(Failure::environment(
         "the launcher cannot be made undumpable",
-    ))?;
-    sys::close_on_exec().map_err(Failure::environment(
-        "inherited descriptors cannot be kept from the children",
     ))?;
     raise_limits();
     deny::enforce()?;

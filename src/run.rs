@@ -9,14 +9,15 @@ use crate::config::Config;
 use crate::exit::{Failure, Reason};
 use crate::log::{Log, Priority};
 use crate::supervise::Supervisor;
-use crate::{listen, privilege};
+use crate::{listen, privilege, service};
 
 /// Serves until told to stop.
 pub fn run(file: &Path) -> Result<(), Failure> {
+    let handed = service::take_over()?;
     privilege::shed()?;
     let config = read(file)?;
     let mut log = Log::new(config.log);
-    let listening = listen::bind_all(&config.listen)?;
+    let listening = listen::all(&config.listen, handed)?;
     privilege::shed_binding()?;
     for listening in &listening {
         let address = &listening.listener.address;

@@ -17,6 +17,8 @@ use crate::exit::{Failure, Reason};
 use crate::generation::{Child, Event, Generation, Role, ending, is_breach};
 use crate::listen::Listening;
 use crate::log::{Log, Priority};
+use crate::service::Manager;
+use crate::toml_reader::Mistake;
 
 /// A generation that is not ready by then is ended.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -36,6 +38,7 @@ pub struct Supervisor<'a> {
     proven: Config,
     listening: Vec<Listening>,
     log: Log,
+    manager: Manager,
     generations: Vec<(Phase, Generation)>,
     started: u64,
     budget: Budget,
@@ -45,8 +48,11 @@ pub struct Supervisor<'a> {
     renewing: Option<u16>,
     renewed_at: Option<Instant>,
     ping_at: Instant,
+    feed_at: Option<Instant>,
     stop_by: Option<Instant>,
     served: bool,
+    /// What kept the generation that was started last from serving.
+    hindrance: Option<String>,
 }
 
 /// Where a generation is in its life.
@@ -70,6 +76,7 @@ impl<'a> Supervisor<'a> {
             config,
             listening,
             log,
+            manager: Manager::new(),
             generations: Vec::new(),
             started: 0,
             budget: Budget::default(),
@@ -77,8 +84,10 @@ impl<'a> Supervisor<'a> {
             renewing: None,
             renewed_at: None,
             ping_at: now + PING_EVERY,
+            feed_at: None,
             stop_by: None,
             served: false,
+            hindrance: None,
         }
     }
 
@@ -147,6 +156,7 @@ impl<'a> Supervisor<'a> {
             });
         phases
             .chain(self.start_at)
+            .chain(self.feed_at)
             .chain(self.stop_by)
             .fold(self.ping_at, Instant::min)
     }
@@ -154,6 +164,7 @@ impl<'a> Supervisor<'a> {
     /// Does what is due.
     fn keep_time(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
+        self.feed_at = self.manager.feed(now);
         if self.start_at.is_some_and(|at| at <= now) && self.stop_by.is_none() {
             self.start_at = None;
             self.start()?;
@@ -165,7 +176,8 @@ impl<'a> Supervisor<'a> {
                         "generation {} was not ready within 30 s and is ended",
                         generation.number
                     );
-                    self.log.own(Priority::ERROR, text);
+                    self.log.own(Priority::ERROR, &text);
+                    self.hindrance = Some(text);
                     generation.kill();
                     *by = now + READY_WITHIN;
                 }
@@ -195,6 +207,7 @@ impl<'a> Supervisor<'a> {
     /// Starts a generation. One that cannot be started is tried again later, unless it is the first.
     fn start(&mut self) -> Result<(), Failure> {
         self.started += 1;
+        self.hindrance = None;
         for listening in &self.listening {
             let address = &listening.listener.address;
             let text = match listening.mend() {
@@ -232,8 +245,8 @@ impl<'a> Supervisor<'a> {
             }
             Err(failure) if self.served => {
                 self.log.own(Priority::ERROR, &failure);
-                self.fall_back();
-                self.start_if_needed();
+                self.hindrance = Some(failure.sentence);
+                self.goes_on();
                 Ok(())
             }
             Err(failure) => Err(failure),
@@ -255,6 +268,7 @@ impl<'a> Supervisor<'a> {
             let wait = self.budget.wait(now);
             self.start_at = Some(now + wait);
             let text = format!("a new generation is started in {:.1} s", wait.as_secs_f32());
+            self.manager.status(&text);
             self.log.own(Priority::NOTICE, text);
         }
     }
@@ -264,29 +278,16 @@ impl<'a> Supervisor<'a> {
         if self.stop_by.is_some() {
             return;
         }
-        let config = match Config::read(self.file) {
+        self.manager.reloading();
+        let config = match self.reread() {
             Ok(config) => config,
             Err(mistake) => {
-                self.log.own(
-                    Priority::ERROR,
-                    format_args!("not reloaded, all goes on as before: {mistake}"),
-                );
-                return;
-            }
-        };
-        for (same, section) in [
-            (config.listen == self.config.listen, "[listen]"),
-            (config.users == self.config.users, "[users]"),
-        ] {
-            if !same {
-                let file = self.file.display();
-                let text = format!(
-                    "not reloaded, all goes on as before: {file}: {section} changed, which needs a restart"
-                );
+                let text = format!("not reloaded, all goes on as before: {mistake}");
+                self.manager.ready(&text);
                 self.log.own(Priority::ERROR, text);
                 return;
             }
-        }
+        };
         self.log.own(Priority::NOTICE, "reloading");
         self.config = config;
         // One that is still starting has the settings of yesterday. It may have accepted connections already, a moment
@@ -300,6 +301,22 @@ impl<'a> Supervisor<'a> {
         }
         self.start_at = Some(Instant::now());
         self.renewing = None;
+    }
+
+    /// The configuration as it is now, if it can be taken up without a restart.
+    fn reread(&self) -> Result<Config, Mistake> {
+        let config = Config::read(self.file)?;
+        for (same, section) in [
+            (config.listen == self.config.listen, "[listen]"),
+            (config.users == self.config.users, "[users]"),
+        ] {
+            if !same {
+                let file = self.file.display();
+                let text = format!("{file}: {section} changed, which needs a restart");
+                return Err(Mistake(text));
+            }
+        }
+        Ok(config)
     }
 
     /// A frontend asks for a successor that looks again at what it could read only at its start: where the database's hosts
@@ -328,6 +345,7 @@ impl<'a> Supervisor<'a> {
             now
         };
         if self.stop_by.is_none() {
+            self.manager.stopping(self.config.listen.drain);
             self.log.own(Priority::NOTICE, "stopping");
         }
         self.stop_by = Some(by);
@@ -395,11 +413,13 @@ impl<'a> Supervisor<'a> {
                         format_args!("{who} refuses to serve: {reason}"),
                     );
                 }
+                let sentence = format!("{} refuses to serve: {}", role.name(), reasons.join("; "));
                 if !self.served {
                     generation.kill();
-                    let sentence =
-                        format!("{} refuses to serve: {}", role.name(), reasons.join("; "));
                     return Err(Failure::new(Reason::Refused, sentence));
+                }
+                if matches!(phase, Phase::Starting(_)) {
+                    self.hindrance = Some(sentence);
                 }
             }
             Event::Renewal { source, reason } => {
@@ -427,14 +447,18 @@ impl<'a> Supervisor<'a> {
                 } else {
                     ending(status)
                 };
-                self.log.own(priority, format_args!("{who} {how}"));
+                let text = format!("{who} {how}");
+                self.log.own(priority, &text);
                 if is_breach(status) {
                     generation.kill();
                 }
                 match phase {
                     Phase::Retiring(_) => {}
                     Phase::Serving => self.start_if_needed(),
-                    Phase::Starting(_) => self.did_not_start(number),
+                    Phase::Starting(_) => {
+                        self.hindrance.get_or_insert(text);
+                        self.did_not_start(number);
+                    }
                 }
             }
         }
@@ -453,12 +477,10 @@ impl<'a> Supervisor<'a> {
             if generation.number == number {
                 *phase = Phase::Serving;
                 let (frontend, signer) = (generation.frontend.pid(), generation.signer.pid());
-                self.log.own(
-                    Priority::NOTICE,
-                    format_args!(
-                        "generation {number} serves: frontend {frontend}, signer {signer}"
-                    ),
-                );
+                let text =
+                    format!("generation {number} serves: frontend {frontend}, signer {signer}");
+                self.manager.ready(&text);
+                self.log.own(Priority::NOTICE, text);
             } else if *phase == Phase::Serving {
                 // Idle connections may stay for half the time, and then have as long to see their end.
                 retire(generation, drain / 2);
@@ -478,15 +500,30 @@ impl<'a> Supervisor<'a> {
 
     /// A generation died before it served: it is given up, and tried again unless another one serves undiminished.
     fn did_not_start(&mut self, number: u64) {
-        self.fall_back();
         for (phase, generation) in &mut self.generations {
             if generation.number == number {
                 generation.kill();
                 *phase = Phase::Retiring(Instant::now() + READY_WITHIN);
-            } else if *phase == Phase::Serving && generation.whole() {
-                let text = format!("generation {} goes on serving as before", generation.number);
-                self.log.own(Priority::ERROR, text);
             }
+        }
+        self.goes_on();
+    }
+
+    /// After a start that came to nothing: what served before serves on, or another start is planned.
+    fn goes_on(&mut self) {
+        self.fall_back();
+        let mut text = self.hindrance.clone().unwrap_or_default();
+        let before = self
+            .generations
+            .iter()
+            .find(|(phase, generation)| *phase == Phase::Serving && generation.whole());
+        if let Some((_, generation)) = before {
+            let on = format!("generation {} goes on serving as before", generation.number);
+            text = format!("{on}: {text}");
+            self.log.own(Priority::ERROR, on);
+        }
+        if self.served {
+            self.manager.ready(text);
         }
         self.start_if_needed();
     }

@@ -4,30 +4,41 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::libc;
 use nix::unistd::fexecve;
 
-/// Marks every descriptor but 0, 1 and 2 to be closed on exec: a child inherits nothing that whoever started us left
-/// open.
-pub fn close_on_exec() -> io::Result<()> {
-    // SAFETY: close_range with CLOSE_RANGE_CLOEXEC takes three numbers, touches no memory and closes nothing now; every
-    // descriptor that this process owns stays as it is.
-    let done = unsafe {
-        libc::close_range(
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
-        )
-    };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+/// Takes over the descriptors 3 and up, as many as were `handed` over, and closes whatever else stands above 2: a launcher
+/// and its children hold nothing that whoever started it left open. For the first time only; there is nothing to take over later.
+pub fn take_inherited(handed: usize) -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(Vec::new());
     }
+    let beyond = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let first = libc::c_uint::try_from(3 + handed).map_err(beyond)?;
+    // SAFETY: close_range takes three numbers and touches no memory. This is the first thing that the launcher does (its
+    // callers say so): nothing in this process owns a descriptor above 2 yet.
+    if unsafe { libc::close_range(first, libc::c_uint::MAX, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    (3..3 + handed)
+        .map(|number| {
+            let number = libc::c_int::try_from(number).map_err(beyond)?;
+            // SAFETY: fcntl takes numbers only. A number that is no open descriptor is an error here; otherwise nobody else
+            // owns it, for the same reason as above, and it is made an OwnedFd once.
+            unsafe {
+                if libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == -1 {
+                    return Err(io::Error::last_os_error());
+                }
+                Ok(OwnedFd::from_raw_fd(number))
+            }
+        })
+        .collect()
 }
 
 /// Makes `command` execute an open file, instead of looking its program up by name again, under the name `name` and with

@@ -44,13 +44,23 @@ pub struct UnixSocket {
 /// Unix sockets by their number.
 pub type Table = BTreeMap<u64, UnixSocket>;
 
-/// The Unix sockets in the network namespace of a process. The calling thread enters that namespace. The error is a
-/// sentence.
+/// The Unix sockets in the network namespace of a process, and in that of process 1, which may have made some of them
+/// (systemd's sockets). The calling thread enters these namespaces. The error is a sentence.
 pub fn table(pid: u32) -> Result<Table, String> {
+    let dumped = || {
+        dump()
+            .map_err(|error| format!("the kernel does not pair Unix sockets (unix_diag): {error}"))
+    };
+    // Who may not look there (in a container) sees that a socket has no peer.
+    let mut table = match enter(1) {
+        Ok(()) => dumped()?,
+        Err(_) => Table::new(),
+    };
     enter(pid).map_err(|error| {
         format!("the network namespace of process {pid} cannot be entered: {error}")
     })?;
-    dump().map_err(|error| format!("the kernel does not pair Unix sockets (unix_diag): {error}"))
+    table.extend(dumped()?);
+    Ok(table)
 }
 
 fn enter(pid: u32) -> std::io::Result<()> {

@@ -158,7 +158,8 @@ impl Facts {
                 .into_iter()
                 .filter(|kin| !known.contains(&kin.pid))
                 .collect(),
-            listening: proc::listening(pid)?,
+            // In a network namespace of its own, the launcher has sockets of systemd's.
+            listening: [proc::listening(pid)?, proc::listening(1)?].concat(),
             keys: keys.into_iter().map(|path| key_file(&eyes, path)).collect(),
             sources: config
                 .sources
