@@ -48,8 +48,6 @@ struct Own {
 
 impl Own {
     fn new() -> Self {
-        // What the launcher holds is a claim as well.
-        close_what_was_inherited();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(2, Ordering::Relaxed);
         let (one, other) = users();

@@ -5,7 +5,6 @@
 
 #![allow(dead_code, unused_imports)] // each test file uses a part
 
-mod alone;
 mod ca;
 mod client;
 mod database;
@@ -14,7 +13,6 @@ mod process;
 mod scene;
 mod server;
 
-pub use alone::close_what_was_inherited;
 pub use ca::*;
 pub use client::*;
 pub use database::*;
