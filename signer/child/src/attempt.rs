@@ -3,7 +3,7 @@
 //! not to serve.
 
 use std::fs::File;
-use std::io::{ErrorKind, IoSliceMut};
+use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, TcpStream};
 
 use caps::{CapSet, Capability, CapsHashSet};
@@ -54,8 +54,13 @@ pub fn to_reach(closed: &[&str], ports: &[u16], landlock: Landlock) -> Result<()
     let launcher = getppid();
     let own = "/proc/self/exe";
     let status = format!("/proc/{launcher}/status");
-    for file in closed.iter().copied().chain([own, &status]) {
+    for file in closed.iter().copied().chain([own]) {
         denied(&format!("open {file}"), errno(File::open(file)))?;
+    }
+    match errno(File::open(&status)) {
+        // Where /proc hides the processes of others (hidepid, ProtectProc=invisible), it is not even there.
+        Err(Errno::ENOENT) => {}
+        tried => denied(&format!("open {status}"), tried)?,
     }
     let own_name = File::options().write(true).open("/proc/self/comm");
     denied("write to a file", errno(own_name))?;
@@ -73,11 +78,11 @@ pub fn to_reach(closed: &[&str], ports: &[u16], landlock: Landlock) -> Result<()
     if landlock.tcp()
         && let Some(port) = (1..=u16::MAX).find(|port| !ports.contains(port))
     {
-        let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
-        unless(
-            connected.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied),
-            || "it could connect to a port that is not for it".to_owned(),
-        )?;
+        match errno(TcpStream::connect((Ipv4Addr::LOCALHOST, port))) {
+            // Where no socket can be made for it (RestrictAddressFamilies=), there is none to deny.
+            Err(Errno::EAFNOSUPPORT) => {}
+            tried => denied("connect to a port that is not for it", tried)?,
+        }
     }
     Ok(())
 }
