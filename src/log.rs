@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
 use crate::config::LogTo;
+use crate::output::to_journal;
 
 /// Octets of a child's line.
 const LONGEST: usize = 1024;
@@ -65,7 +66,7 @@ impl Log {
     pub fn new(to: LogTo) -> Self {
         let sink = match to {
             LogTo::Stderr => Sink::Stderr {
-                journal: std::env::var_os("JOURNAL_STREAM").is_some(),
+                journal: to_journal(),
             },
             LogTo::Syslog => Sink::Syslog(Box::new(connected())),
         };

@@ -10,5 +10,11 @@ pub fn line(text: impl Display) {
 
 /// A failure on standard error.
 pub fn failure(text: impl Display) {
-    let _ = writeln!(stderr(), "ocsp-server: {text}"); // the exit code says it as well
+    let priority = if to_journal() { "<3>" } else { "" };
+    let _ = writeln!(stderr(), "{priority}ocsp-server: {text}"); // the exit code says it as well
+}
+
+/// Whether standard error is the journal, which reads a priority in front of a line (sd-daemon(3)).
+pub fn to_journal() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some()
 }
