@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{boundary, check, demo, output, run};
 
@@ -65,6 +65,11 @@ struct Demo {
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: std::net::SocketAddr,
+}
+
+/// The command line as clap knows it, for what is compared with it or made of it: manual and shell completions.
+pub fn grammar() -> clap::Command {
+    Arguments::command()
 }
 
 /// Reads the command line, does what it says, prints what failed.
