@@ -15,7 +15,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ocsp_server::config::Config;
+use ocsp_server::config::{Address, Config};
+use ocsp_server::listen::DEFAULT;
 
 const CONFIGURATION: &str = "systemd/man/ocsp-server.toml.5";
 
@@ -289,7 +290,11 @@ impl Draft {
 }
 
 fn parse(text: &str) -> Result<Config, String> {
-    Config::parse("config.toml", text).map_err(|mistake| mistake.to_string())
+    let mut config = Config::parse("config.toml", text).map_err(|mistake| mistake.to_string())?;
+    // Whether it is written makes a difference where systemd hands over a socket; its value is the default all the same.
+    let default = || vec![Address::Tcp(DEFAULT)];
+    config.listen.http.get_or_insert_with(default);
+    Ok(config)
 }
 
 fn refused(text: &str) -> String {
