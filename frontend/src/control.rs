@@ -1,59 +1,15 @@
 //! The control socket: settings and listening sockets come in first, then pings, and at last the order to retire.
 
-use std::io::{self, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use ocsp_child::{Descriptor, control};
+use ocsp_child::Control;
 use ocsp_frontend_settings::Settings;
 use ocsp_wire::{End, Fault, FrontendOrder, List, Report, Text};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-
-/// Listening sockets that one message may carry.
-const MOST_SOCKETS: usize = 64;
-
-/// The control socket as a stream that keeps the descriptors which travel beside its octets.
-#[derive(Clone)]
-struct Stream {
-    socket: Descriptor,
-    handed: Arc<Mutex<Vec<OwnedFd>>>,
-}
-
-impl Read for Stream {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
-        let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let read = recvmsg(
-            self.socket,
-            &mut [IoSliceMut::new(octets)],
-            &mut beside,
-            RecvFlags::CMSG_CLOEXEC,
-        )?;
-        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
-        for message in beside.drain() {
-            if let RecvAncillaryMessage::ScmRights(sockets) = message {
-                handed.extend(sockets);
-            }
-        }
-        Ok(read.bytes)
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.socket.write(octets)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// The frontend's end of its control socket.
 pub struct Launcher {
-    end: End<FrontendOrder, Report, Stream>,
-    handed: Arc<Mutex<Vec<OwnedFd>>>,
+    end: End<FrontendOrder, Report, Control>,
+    control: Control,
 }
 
 /// What the launcher says while the frontend serves.
@@ -67,14 +23,10 @@ pub enum Word {
 impl Launcher {
     /// Takes the control socket over.
     pub fn take_over() -> Self {
-        let handed = Arc::new(Mutex::new(Vec::new()));
-        let stream = Stream {
-            socket: control(),
-            handed: Arc::clone(&handed),
-        };
+        let control = Control::take_over();
         Self {
-            end: End::new(stream.clone(), stream),
-            handed,
+            end: End::new(control.clone(), control.clone()),
+            control,
         }
     }
 
@@ -92,10 +44,10 @@ impl Launcher {
         };
         let text = String::from_utf8(settings.into_inner()).map_err(|_| Fault::Undecodable)?;
         let settings = Settings::from_text(&text).map_err(|_| Fault::Undecodable)?;
-        let sockets =
-            std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner));
-        if sockets.len() != settings.listeners.len() {
-            return Err(Fault::Order);
+        let sockets = self.control.handed();
+        let (found, expected) = (sockets.len(), settings.listeners.len());
+        if found != expected {
+            return Err(Fault::Handed { found, expected });
         }
         Ok(Some((settings, sockets)))
     }

@@ -42,7 +42,6 @@ pub const CALLS: &[Call] = &[
     call!(SYS_openat),
     call!(SYS_read),
     call!(SYS_recvfrom),
-    call!(SYS_recvmsg),         // the control socket
     call!(SYS_restart_syscall), // what a stopped process was waiting for, when it goes on
     call!(SYS_sendto),
     call!(SYS_setsockopt),

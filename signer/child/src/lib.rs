@@ -7,9 +7,11 @@ pub mod calls;
 pub mod confine;
 pub mod descriptor;
 pub mod exit;
+pub mod handed;
 pub mod log;
 pub mod reach;
 
 pub use confine::{Bounds, Identity, LockedIn, begin, lock_in, thread};
 pub use descriptor::{Descriptor, boundary, control};
+pub use handed::Control;
 pub use reach::Reach;

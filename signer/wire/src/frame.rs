@@ -42,6 +42,13 @@ pub enum Fault {
     Order,
     /// An answer to a question that was not asked.
     UnknownId(u64),
+    /// Other descriptors were handed over beside a stream than the settings speak of.
+    Handed {
+        /// How many came.
+        found: usize,
+        /// How many the settings speak of.
+        expected: usize,
+    },
     /// A message of our own that cannot be encoded.
     Unencodable,
 }
@@ -72,6 +79,10 @@ impl fmt::Display for Fault {
             }
             Self::Order => write!(f, "a message at a place where it must not stand"),
             Self::UnknownId(id) => write!(f, "an answer to question {id}, which was not asked"),
+            Self::Handed { found, expected } => write!(
+                f,
+                "found {found} descriptors handed over, expected {expected}"
+            ),
             Self::Unencodable => write!(f, "a message that cannot be encoded"),
         }
     }
