@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, User as Account};
-use ocsp_frontend_settings::{NoRecord, Source, SourceKind, Verify};
+use ocsp_frontend_settings::{NoRecord, Secret, Source, SourceKind, Verify};
 use ocsp_wire::{Digest, GoodPolicy};
 
+use crate::credential;
 use crate::source::source;
 use crate::toml_reader::{Mistake, Reader};
 
@@ -124,8 +125,10 @@ pub struct Issuer {
     pub name: String,
     /// The file of its certificate.
     pub certificate: String,
-    /// The file of the private key.
-    pub key: String,
+    /// The private key.
+    pub key: Secret,
+    /// What opens the key, where that is encrypted.
+    pub passphrase: Option<Secret>,
     /// The file of a delegated responder's certificate.
     pub responder: Option<String>,
     /// The digest of RSA signatures.
@@ -150,6 +153,13 @@ const DAY: Duration = Duration::from_secs(86_400);
 const SECTIONS: [&str; 8] = [
     "cache", "frontend", "issuer", "listen", "log", "signer", "source", "users",
 ];
+
+impl Issuer {
+    /// The key, and its passphrase.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        [&self.key].into_iter().chain(&self.passphrase)
+    }
+}
 
 impl Config {
     /// Reads and checks a file. The error is a sentence that begins with the file.
@@ -212,6 +222,20 @@ impl Config {
         }
         unique(&whole, "source", sources.iter().map(|source| &source.name))?;
         unique(&whole, "issuer", issuers.iter().map(|issuer| &issuer.name))?;
+        let keys = issuers.iter().flat_map(Issuer::secrets);
+        let passwords = sources.iter().filter_map(Source::password);
+        for (key, credentials) in [
+            ("issuer", keys.filter_map(Secret::credential).count()),
+            ("source", passwords.filter_map(Secret::credential).count()),
+        ] {
+            if credentials > credential::MOST {
+                return Err(whole.mistake(
+                    key,
+                    format_args!("{credentials} credentials"),
+                    format_args!("at most {}, and files for the others", credential::MOST),
+                ));
+            }
+        }
         Ok(Self {
             listen,
             users,
@@ -389,7 +413,10 @@ fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
     let issuer = Issuer {
         name,
         certificate: section.required_path("certificate")?,
-        key: section.required_path("key")?,
+        key: section.secret("key")?.ok_or_else(|| {
+            section.mistake("key", "nothing", "an absolute path, or \"credential:NAME\"")
+        })?,
+        passphrase: section.secret("passphrase-file")?,
         responder: section.path("responder")?,
         digest: section.word(
             "digest",

@@ -15,14 +15,14 @@ use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::pipe2;
-use ocsp_frontend_settings::Needed;
+use ocsp_frontend_settings::{Needed, Secret, Source};
 use ocsp_wire::{Fault, Frames, FrontendOrder, Message, Mode, Report, SignerOrder, Version, frame};
 
 use crate::config::{Config, User};
 use crate::exit::{Failure, Reason};
 use crate::listen::Listening;
 use crate::log::{Lines, Log};
-use crate::{executable, privilege, settings, sys};
+use crate::{credential, executable, privilege, settings, sys};
 
 /// A frontend and its signer.
 pub struct Generation {
@@ -35,7 +35,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Starts both; the frontend refuses to serve without the sources that are `needed`. The settings are on their way when
+    /// Starts both, and hands over what each is given open: a signer its credentials, a frontend its sockets and credentials,
+    /// which nobody here reads, and whose copies are closed at once; the frontend refuses to serve without the sources that are `needed`. The settings are on their way when
     /// this returns; readiness comes as an [`Event`].
     pub fn start(
         number: u64,
@@ -46,16 +47,27 @@ impl Generation {
     ) -> Result<Self, Failure> {
         let for_signer = settings::for_signer(config, mode)?;
         let for_frontend = settings::for_frontend(config, listening, mode, needed)?;
+        let keys = credential::open_all(for_signer.credentials())?;
+        let passwords = config.sources.iter().filter_map(Source::password);
+        let passwords = credential::open_all(passwords.filter_map(Secret::credential))?;
         let (asking, answering) =
             UnixStream::pair().map_err(Failure::environment("no socketpair for the boundary"))?;
-        let mut signer = Child::start(Role::Signer, &config.users.signer, answering.into(), &[])?;
-        signer.order(&for_signer)?;
-        let sockets: Vec<_> = listening.iter().map(AsFd::as_fd).collect();
+        let handed: Vec<_> = keys.iter().map(AsFd::as_fd).collect();
+        let mut signer = Child::start(
+            Role::Signer,
+            &config.users.signer,
+            answering.into(),
+            &handed,
+        )?;
+        drop(keys);
+        signer.order(&SignerOrder::Settings(for_signer))?;
+        let sockets = listening.iter().map(AsFd::as_fd);
+        let handed: Vec<_> = sockets.chain(passwords.iter().map(AsFd::as_fd)).collect();
         let mut frontend = Child::start(
             Role::Frontend,
             &config.users.frontend,
             asking.into(),
-            &sockets,
+            &handed,
         )?;
         frontend.order(&for_frontend)?;
         Ok(Self {
@@ -171,7 +183,7 @@ impl Child {
         role: Role,
         user: &User,
         boundary: OwnedFd,
-        sockets: &[BorrowedFd<'_>],
+        handed: &[BorrowedFd<'_>],
     ) -> Result<Self, Failure> {
         let starting = || format!("{} cannot be started", role.name());
         let failed = |error: std::io::Error| Failure::environment(starting())(error);
@@ -212,18 +224,18 @@ impl Child {
             lines,
             pings: Pings::default(),
         };
-        child.greet(sockets).map_err(failed)?;
+        child.greet(handed).map_err(failed)?;
         Ok(child)
     }
 
-    /// The opening frame, with the listening sockets at its first octet.
-    fn greet(&mut self, sockets: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+    /// The opening frame, with what is handed over at its first octet.
+    fn greet(&mut self, handed: &[BorrowedFd<'_>]) -> std::io::Result<()> {
         let hello = match self.role {
             Role::Frontend => frame(&FrontendOrder::Hello(Version::ours())),
             Role::Signer => frame(&SignerOrder::Hello(Version::ours())),
         };
         let hello = hello.map_err(std::io::Error::other)?;
-        let raw: Vec<_> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+        let raw: Vec<_> = handed.iter().map(AsRawFd::as_raw_fd).collect();
         let handed = [ControlMessage::ScmRights(&raw)];
         let handed = if raw.is_empty() { &[] } else { &handed[..] };
         if let Some(control) = &self.control {

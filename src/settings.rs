@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use ocsp_frontend_settings as frontend;
 use ocsp_wire::{
-    FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode, Octets, SignerOrder,
+    FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode, Octets, Secret,
     SignerSettings, Text, TooLong,
 };
 
 use crate::config::{Config, Issuer};
+use crate::credential;
 use crate::exit::{Failure, Reason};
 use crate::listen::Listening;
 use crate::privilege;
 
 /// What a signer is told.
-pub fn for_signer(config: &Config, mode: Mode) -> Result<SignerOrder, Failure> {
+pub fn for_signer(config: &Config, mode: Mode) -> Result<SignerSettings, Failure> {
     let too_long = |error: TooLong| {
         Failure::new(
             Reason::Configuration,
@@ -28,7 +29,8 @@ pub fn for_signer(config: &Config, mode: Mode) -> Result<SignerOrder, Failure> {
         .map(signer_issuer)
         .collect::<Result<Vec<_>, _>>()
         .map_err(too_long)?;
-    Ok(SignerOrder::Settings(SignerSettings {
+    let credentials = credential::folder().map(Text::new).transpose();
+    Ok(SignerSettings {
         mode,
         uid: config.users.signer.uid,
         gid: config.users.signer.gid,
@@ -36,8 +38,9 @@ pub fn for_signer(config: &Config, mode: Mode) -> Result<SignerOrder, Failure> {
         threads: config.signer_threads,
         remember_revoked: config.remember_revoked,
         require_mlock: config.require_mlock,
+        credentials: credentials.map_err(too_long)?,
         issuers: List::new(issuers).map_err(too_long)?,
-    }))
+    })
 }
 
 fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
@@ -45,7 +48,8 @@ fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
         name: Text::new(issuer.name.as_str())?,
         certificate: Text::new(issuer.certificate.as_str())?,
         keys: List::new([KeySettings {
-            key: Text::new(issuer.key.as_str())?,
+            key: secret(&issuer.key)?,
+            passphrase: issuer.passphrase.as_ref().map(secret).transpose()?,
             responder: issuer.responder.as_deref().map(Text::new).transpose()?,
             digest: issuer.digest,
         }])?,
@@ -53,6 +57,13 @@ fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
         backdate: whole_seconds(issuer.backdate),
         good: issuer.good,
         never_issued: issuer.unknown == frontend::NoRecord::Revoked,
+    })
+}
+
+fn secret(secret: &frontend::Secret) -> Result<Secret, TooLong> {
+    Ok(match secret {
+        frontend::Secret::File(path) => Secret::File(Text::new(path.as_str())?),
+        frontend::Secret::Credential(name) => Secret::Credential(Text::new(name.as_str())?),
     })
 }
 
@@ -74,6 +85,7 @@ pub fn for_frontend(
         max_age: config.cache.max_age.as_secs(),
         max_stale: config.cache.max_stale.as_secs(),
         verify: config.verify,
+        credentials: credential::folder(),
         limits: frontend::Limits {
             connections: config.listen.connections,
             connections_per_address: config.listen.connections_per_address,

@@ -49,7 +49,7 @@ pub fn source(mut section: Reader) -> Result<Source, Mistake> {
 fn mysql(section: &mut Reader) -> Result<Mysql, Mistake> {
     let url = section.required("url", URL)?;
     let place = place(&url).map_err(|found| section.mistake("url", found, URL))?;
-    let password_file = section.path("password-file")?;
+    let password_file = section.secret("password-file")?;
     let tls_ca = section.path("tls-ca")?;
     let plaintext = section.flag("insecure-plaintext")?;
     if let (Some(_), Some(socket)) = (&tls_ca, &place.socket) {

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::time::Duration;
 
+use ocsp_frontend_settings::Secret;
 use toml::{Table, Value};
+
+use crate::credential;
 
 /// A sentence that names file and key.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,7 +122,7 @@ impl Reader {
     pub fn path(&mut self, key: &'static str) -> Result<Option<String>, Mistake> {
         let expected = "an absolute path of at most 1024 octets";
         match self.text(key, expected)? {
-            Some(path) if !path.starts_with('/') || path.len() > 1024 || path.contains('\0') => {
+            Some(path) if !is_path(&path) => {
                 Err(self.mistake(key, format_args!("{path:?}"), expected))
             }
             path => Ok(path),
@@ -130,6 +133,22 @@ impl Reader {
     pub fn required_path(&mut self, key: &'static str) -> Result<String, Mistake> {
         self.path(key)?
             .ok_or_else(|| self.mistake(key, "nothing", "an absolute path"))
+    }
+
+    /// Where a secret is: the absolute path of a file, or a systemd credential.
+    pub fn secret(&mut self, key: &'static str) -> Result<Option<Secret>, Mistake> {
+        let expected = "an absolute path of at most 1024 octets, or \"credential:NAME\" with a name that systemd allows";
+        let Some(text) = self.text(key, expected)? else {
+            return Ok(None);
+        };
+        let secret = match text.strip_prefix(credential::PREFIX) {
+            Some(name) if credential::is_name(name) => Some(Secret::Credential(name.to_owned())),
+            None if is_path(&text) => Some(Secret::File(text.clone())),
+            Some(_) | None => None,
+        };
+        secret
+            .map(Some)
+            .ok_or_else(|| self.mistake(key, format_args!("{text:?}"), expected))
     }
 
     /// A list of texts; a single text counts as a list of one.
@@ -281,6 +300,10 @@ impl Reader {
             self.place
         )))
     }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.len() <= 1024 && !text.contains('\0')
 }
 
 const DURATIONS: [(&str, u64); 5] = [

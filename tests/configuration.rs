@@ -246,7 +246,7 @@ fn a_key_that_others_can_read_is_refused() {
         let (code, said) = Server::fails(&scene.folder, &scene.config);
         assert_eq!(code, 5, "{said}");
         let sentence = format!(
-            "{}: mode {mode:04o} lets group or others at the key, 0400 was expected",
+            "{}: mode {mode:04o} is open to group or others, 0400 was expected",
             scene.ca.key()
         );
         assert!(said.contains(&sentence), "{said}");

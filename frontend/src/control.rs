@@ -1,15 +1,25 @@
-//! The control socket: settings and listening sockets come in first, then pings, and at last the order to retire.
+//! The control socket: settings, listening sockets and passwords come in first, then pings, and at last the order to retire.
 
 use std::os::fd::OwnedFd;
 
 use ocsp_child::Control;
-use ocsp_frontend_settings::Settings;
+use ocsp_frontend_settings::{Secret, Settings, Source};
 use ocsp_wire::{End, Fault, FrontendOrder, List, Report, Text};
 
 /// The frontend's end of its control socket.
 pub struct Launcher {
     end: End<FrontendOrder, Report, Control>,
     control: Control,
+}
+
+/// What the launcher says first.
+pub struct Told {
+    /// The settings.
+    pub settings: Settings,
+    /// The listening sockets, in their order.
+    pub sockets: Vec<OwnedFd>,
+    /// Passwords that are credentials, in the order of the sources.
+    pub passwords: Vec<OwnedFd>,
 }
 
 /// What the launcher says while the frontend serves.
@@ -30,8 +40,9 @@ impl Launcher {
         }
     }
 
-    /// The settings and the listening sockets, which come once, first. None when the launcher went away before.
-    pub fn told(&self) -> Result<Option<(Settings, Vec<OwnedFd>)>, Fault> {
+    /// The settings, the listening sockets and the sources' passwords, as far as these are credentials; they come once,
+    /// first. None when the launcher went away before.
+    pub fn told(&self) -> Result<Option<Told>, Fault> {
         self.end.greet()?;
         let settings = match self.end.receive()? {
             None => return Ok(None),
@@ -44,12 +55,19 @@ impl Launcher {
         };
         let text = String::from_utf8(settings.into_inner()).map_err(|_| Fault::Undecodable)?;
         let settings = Settings::from_text(&text).map_err(|_| Fault::Undecodable)?;
-        let sockets = self.control.handed();
-        let (found, expected) = (sockets.len(), settings.listeners.len());
+        let mut sockets = self.control.handed();
+        let passwords = settings.sources.iter().filter_map(Source::password);
+        let passwords = passwords.filter_map(Secret::credential).count();
+        let (found, expected) = (sockets.len(), settings.listeners.len() + passwords);
         if found != expected {
             return Err(Fault::Handed { found, expected });
         }
-        Ok(Some((settings, sockets)))
+        let passwords = sockets.split_off(settings.listeners.len());
+        Ok(Some(Told {
+            settings,
+            sockets,
+            passwords,
+        }))
     }
 
     /// Says that this frontend serves, or that all is well.

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use ocsp_child::{boundary, exit, log};
-use ocsp_frontend_settings::{Needed, Settings};
+use ocsp_frontend_settings::{Needed, Secret, Settings};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use ocsp_frontend::answer::{Answer, Responder};
 use ocsp_frontend::cache::Cache;
-use ocsp_frontend::control::{Launcher, Word};
+use ocsp_frontend::control::{Launcher, Told, Word};
 use ocsp_frontend::issuer::Issuers;
 use ocsp_frontend::listener::{Listening, Serving};
 use ocsp_frontend::sandbox;
@@ -42,7 +42,11 @@ fn main() -> ExitCode {
 fn run() -> i32 {
     let confined = ocsp_child::begin(c"ocsp-frontend");
     let launcher = Arc::new(Launcher::take_over());
-    let (settings, sockets) = match launcher.told() {
+    let Told {
+        settings,
+        sockets,
+        passwords,
+    } = match launcher.told() {
         Ok(Some(told)) => told,
         Ok(None) => return exit::DONE,
         Err(fault) => {
@@ -67,10 +71,13 @@ fn run() -> i32 {
     let mut sources = Vec::new();
     let mut faults = Vec::new();
     let patience = Instant::now() + RESOLVE_WITHIN;
+    let mut passwords = passwords.into_iter();
     for (place, source) in settings.sources.iter().enumerate() {
         let issuers = settings.issuers.iter();
         let issuers = issuers.filter(|issuer| issuer.source == place).count();
-        match Source::open(source, issuers, patience, &mut notes) {
+        let credential = source.password().and_then(Secret::credential);
+        let handed = credential.and_then(|_| passwords.next());
+        match Source::open(source, issuers, handed, patience, &mut notes) {
             Ok(source) => sources.push(source),
             Err(fault) => faults.push(fault),
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use ocsp_child::calls::Call;
 use ocsp_child::confine::NotConfined;
 use ocsp_child::{Bounds, Identity, LockedIn, Reach, call};
-use ocsp_frontend_settings::{Settings, SourceKind};
+use ocsp_frontend_settings::{Secret, Settings, SourceKind};
 
 /// What the frontend asks of the kernel from the moment it serves: to talk on sockets, to wait, memory, time, random
 /// numbers, to read files (which ones, Landlock says), and to end. It listens nowhere, starts nothing, and makes no
@@ -57,6 +57,7 @@ pub const CALLS: &[Call] = &[
 /// of its sources, and the ports of its databases.
 pub fn lock_in(settings: &Settings) -> Result<LockedIn, NotConfined> {
     let (mut read, mut connect, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+    let folder = settings.credentials.as_deref().unwrap_or("/");
     for source in &settings.sources {
         match &source.kind {
             SourceKind::Index { file, certificates } => {
@@ -70,10 +71,14 @@ pub fn lock_in(settings: &Settings) -> Result<LockedIn, NotConfined> {
                 if mysql.socket.is_none() {
                     connect.extend(mysql.hosts.iter().map(|host| host.port));
                 }
-                closed.extend(mysql.password_file.as_deref());
+                closed.extend(mysql.password_file.as_ref().map(|password| match password {
+                    Secret::File(path) => path.clone(),
+                    Secret::Credential(name) => format!("{folder}/{name}"),
+                }));
             }
         }
     }
+    let closed: Vec<_> = closed.iter().map(String::as_str).collect();
     ocsp_child::lock_in(&Bounds {
         identity: Identity {
             uid: settings.uid,

@@ -1,6 +1,7 @@
 //! An issuer as the signer knows it: its name, its public key, and the keys that may sign in its name. Opened once, at
 //! start, from files that the settings name; whatever does not fit together is a sentence, and the signer does not serve.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use der::Decode;
@@ -15,6 +16,7 @@ use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage};
 
 use crate::certificate;
 use crate::key::{PublicKey, SigningKey};
+use crate::secret::Unread;
 
 /// An issuer, with all that the policy asks of it.
 pub struct Issuer {
@@ -72,12 +74,26 @@ impl Issuer {
     }
 }
 
-/// Opens every issuer with its keys. What comes back beside them are notes for `check`; the errors are all that was
-/// found wrong, a sentence each.
-pub fn open_all(settings: &SignerSettings) -> Result<(Vec<Issuer>, Vec<String>), Vec<String>> {
+/// Opens every issuer with its keys; credentials were `handed` over in the order of [`SignerSettings::secrets`]. What comes
+/// back beside them are notes for `check`; the errors are all that was found wrong, a sentence each.
+pub fn open_all(
+    settings: &SignerSettings,
+    handed: Vec<OwnedFd>,
+) -> Result<(Vec<Issuer>, Vec<String>), Vec<String>> {
     let (mut issuers, mut notes, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let mut handed = handed.into_iter();
     for settings in settings.issuers.iter() {
-        match open(settings, &mut notes) {
+        // Each takes what is its own, before something else about it may be found wrong.
+        let keys = settings.keys.iter().map(|settings| KeyFiles {
+            key: Unread::new(&settings.key, &mut handed),
+            passphrase: settings
+                .passphrase
+                .as_ref()
+                .map(|name| Unread::new(name, &mut handed)),
+            settings,
+        });
+        let keys = keys.collect();
+        match open(settings, keys, &mut notes) {
             Ok(issuer) => issuers.push(issuer),
             Err(fault) => faults.push(format!("issuer {:?}: {fault}", &*settings.name)),
         }
@@ -89,7 +105,18 @@ pub fn open_all(settings: &SignerSettings) -> Result<(Vec<Issuer>, Vec<String>),
     }
 }
 
-fn open(settings: &IssuerSettings, notes: &mut Vec<String>) -> Result<Issuer, String> {
+/// What belongs to a key, before it is read.
+struct KeyFiles<'a> {
+    key: Unread<'a>,
+    passphrase: Option<Unread<'a>>,
+    settings: &'a KeySettings,
+}
+
+fn open(
+    settings: &IssuerSettings,
+    keys: Vec<KeyFiles<'_>>,
+    notes: &mut Vec<String>,
+) -> Result<Issuer, String> {
     let certificate = CertificateFile::open(&settings.certificate)?;
     let cut = certificate.cut()?;
     let public = certificate.public_key()?;
@@ -105,9 +132,8 @@ fn open(settings: &IssuerSettings, notes: &mut Vec<String>) -> Result<Issuer, St
             key: of(key_bits)?,
         })
     };
-    let keys = settings
-        .keys
-        .iter()
+    let keys = keys
+        .into_iter()
         .map(|key| open_key(settings, key, &certificate, &public, notes))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Issuer {
@@ -130,12 +156,13 @@ fn open(settings: &IssuerSettings, notes: &mut Vec<String>) -> Result<Issuer, St
 
 fn open_key(
     issuer: &IssuerSettings,
-    settings: &KeySettings,
+    files: KeyFiles<'_>,
     issuer_certificate: &CertificateFile,
     issuer_key: &PublicKey,
     notes: &mut Vec<String>,
 ) -> Result<Key, String> {
-    let signing = SigningKey::open(&settings.key, settings.digest)?;
+    let settings = files.settings;
+    let signing = SigningKey::open(files.key, files.passphrase, settings.digest, notes)?;
     let delegated = match &settings.responder {
         None => None,
         Some(path) => {
@@ -149,7 +176,7 @@ fn open_key(
     if !signing.belongs_to(&certificate.public_key()?) {
         return Err(format!(
             "{}: is not the key of the certificate {}",
-            &*settings.key, certificate.path
+            settings.key, certificate.path
         ));
     }
     let (not_before, not_after) = certificate.valid_now()?;
@@ -159,7 +186,7 @@ fn open_key(
     notes.push(format!(
         "issuer {:?}: key {} ({}) belongs to {}, valid until {}",
         &*issuer.name,
-        &*settings.key,
+        settings.key,
         signing.describe(),
         certificate.path,
         certificate.parsed.tbs_certificate.validity.not_after,

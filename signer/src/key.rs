@@ -1,21 +1,14 @@
-//! The only place that sees the octets of a private key. It opens the file, refuses one that others could read, hands
-//! the key to OpenSSL and wipes its own copy. What comes out can sign, and cannot be copied or printed.
+//! The private keys: the only place that gives their octets to anybody, to OpenSSL, with the passphrase where one is
+//! needed. What comes out can sign, and cannot be copied or printed.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-
-use nix::unistd::geteuid;
 use ocsp_wire::Digest;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{HasPublic, Id, PKey, PKeyRef, Private, Public};
 use openssl::sign::{Signer, Verifier};
-use zeroize::Zeroizing;
 
-/// More than any key file has.
-const LARGEST: u64 = 64 << 10;
+use crate::secret::Unread;
 
 /// A signature algorithm: its AlgorithmIdentifier, octet by octet, and what OpenSSL needs to be told.
 struct Scheme {
@@ -51,20 +44,55 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Opens a key file (PEM, not encrypted). The error is a sentence that begins with the file.
-    pub fn open(path: &str, digest: Digest) -> Result<Self, String> {
-        let octets = read(path)?;
-        let key = PKey::private_key_from_pem_callback(&octets, |_| Ok(0)).map_err(|error| {
-            if octets.windows(9).any(|window| window == b"ENCRYPTED") {
-                format!("{path}: the key is encrypted, an unencrypted PEM key was expected")
-            } else {
-                format!(
-                    "{path}: a private key in PEM was expected: {}",
-                    first_of(&error)
-                )
+    /// Reads a key (PEM), and the passphrase that opens it where it is encrypted. The error is a sentence that begins with
+    /// the name of one of them. A passphrase that was not needed is a warning.
+    pub fn open(
+        key: Unread<'_>,
+        passphrase: Option<Unread<'_>>,
+        digest: Digest,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, String> {
+        let (name, phrase_name) = (key.name, passphrase.as_ref().map(|phrase| phrase.name));
+        let octets = key.read()?;
+        let phrase = passphrase.map(Unread::passphrase).transpose()?;
+        let mut encrypted = false;
+        let key = PKey::private_key_from_pem_callback(&octets, |room| {
+            encrypted = true;
+            let phrase: &[u8] = phrase.as_ref().map_or(&[], |phrase| phrase);
+            // One that does not fit opens nothing, as if there were none.
+            let Some(room) = room.get_mut(..phrase.len()) else {
+                return Ok(0);
+            };
+            room.copy_from_slice(phrase);
+            Ok(phrase.len())
+        });
+        let key = match (key, encrypted, phrase_name) {
+            (_, true, None) => {
+                return Err(format!(
+                    "{name}: the key is encrypted, and there is no passphrase-file"
+                ));
             }
-        })?;
-        let scheme = scheme_for(&key, digest).map_err(|found| format!("{path}: {found}"))?;
+            (Err(error), true, Some(phrase)) => {
+                return Err(format!(
+                    "{name}: the passphrase of {phrase} does not open the key: {}",
+                    first_of(&error)
+                ));
+            }
+            (Err(error), false, _) => {
+                return Err(format!(
+                    "{name}: a private key in PEM was expected: {}",
+                    first_of(&error)
+                ));
+            }
+            (Ok(key), false, Some(phrase)) => {
+                notes.push(format!(
+                    "warning: {name}: the key is not encrypted, the passphrase of {phrase} is of no use"
+                ));
+                key
+            }
+            (Ok(key), _, _) => key,
+        };
+        let scheme = scheme_for(&key, digest).map_err(|found| format!("{name}: {found}"))?;
         Ok(Self { key, scheme })
     }
 
@@ -94,44 +122,6 @@ impl SigningKey {
                 .sign(PROBE)
                 .is_ok_and(|signature| public.verify(self.algorithm(), PROBE, &signature))
     }
-}
-
-/// The octets of a key file, wiped when dropped. The file must be this user's and nobody else's to read.
-fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-    let failed =
-        |error: std::io::Error| format!("{path}: cannot be read by user {}: {error}", geteuid());
-    let file = File::open(path).map_err(failed)?;
-    let found = file.metadata().map_err(failed)?;
-    if !found.is_file() {
-        return Err(format!("{path}: is not a regular file"));
-    }
-    if found.mode() & 0o077 != 0 {
-        return Err(format!(
-            "{path}: mode {:04o} lets group or others at the key, 0400 was expected",
-            found.mode() & 0o7777
-        ));
-    }
-    if found.uid() != geteuid().as_raw() {
-        return Err(format!(
-            "{path}: belongs to user {}, {} was expected",
-            found.uid(),
-            geteuid()
-        ));
-    }
-    if found.len() > LARGEST {
-        return Err(format!(
-            "{path}: is {} octets long, at most {LARGEST} were expected",
-            found.len()
-        ));
-    }
-    // The whole capacity at once: a vector that grows leaves copies behind.
-    let mut octets = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(LARGEST + 1).unwrap_or(0),
-    ));
-    file.take(LARGEST)
-        .read_to_end(&mut octets)
-        .map_err(failed)?;
-    Ok(octets)
 }
 
 fn scheme_for(key: &PKeyRef<Private>, digest: Digest) -> Result<&'static Scheme, String> {

@@ -1,9 +1,10 @@
 //! How a signer starts, and follows its launcher. The rooms are described in `lib.rs`.
 
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use ocsp_child::confine::NotConfined;
-use ocsp_child::{boundary, control, exit, log};
+use ocsp_child::{Control, boundary, exit, log};
 use ocsp_signer::{issuer, policy, sandbox, serve};
 use ocsp_wire::{
     Fault, List, Mode, Report, SignerControlEnd, SignerEnd, SignerOrder, SignerSettings, Text,
@@ -25,9 +26,10 @@ fn main() -> ExitCode {
 /// How it ended.
 fn run() -> i32 {
     let confined = ocsp_child::begin(c"ocsp-signer");
-    let launcher = SignerControlEnd::new(control(), control());
-    let settings = match told(&launcher) {
-        Ok(Some(settings)) => settings,
+    let control = Control::take_over();
+    let launcher = SignerControlEnd::new(control.clone(), control.clone());
+    let (settings, handed) = match told(&launcher, &control) {
+        Ok(Some(told)) => told,
         Ok(None) => return exit::DONE,
         Err(fault) => {
             log::error(format_args!(
@@ -39,7 +41,7 @@ fn run() -> i32 {
     if let Err(error) = confined {
         return refuse(&launcher, vec![error.to_string()]);
     }
-    let (issuers, notes) = match issuer::open_all(&settings) {
+    let (issuers, notes) = match issuer::open_all(&settings, handed) {
         Ok(opened) => opened,
         Err(faults) => return refuse(&launcher, faults),
     };
@@ -90,16 +92,25 @@ fn serve(
     Ok(follow(launcher, &notes))
 }
 
-type Launcher = SignerControlEnd<ocsp_child::Descriptor>;
+type Launcher = SignerControlEnd<Control>;
 
-/// The settings, which come once, first.
-fn told(launcher: &Launcher) -> Result<Option<SignerSettings>, Fault> {
+/// The settings, which come once, first, and a descriptor for each credential that they name.
+fn told(
+    launcher: &Launcher,
+    control: &Control,
+) -> Result<Option<(SignerSettings, Vec<OwnedFd>)>, Fault> {
     launcher.greet()?;
-    match launcher.receive()? {
-        None => Ok(None),
-        Some(SignerOrder::Settings(settings)) => Ok(Some(settings)),
-        Some(SignerOrder::Ping(_) | SignerOrder::Hello(_)) => Err(Fault::Order),
+    let settings = match launcher.receive()? {
+        None => return Ok(None),
+        Some(SignerOrder::Settings(settings)) => settings,
+        Some(SignerOrder::Ping(_) | SignerOrder::Hello(_)) => return Err(Fault::Order),
+    };
+    let handed = control.handed();
+    let (found, expected) = (handed.len(), settings.credentials().count());
+    if found != expected {
+        return Err(Fault::Handed { found, expected });
     }
+    Ok(Some((settings, handed)))
 }
 
 /// Says that this signer serves, and then follows the launcher until it closes the control socket.

@@ -4,7 +4,7 @@ use nix::sys::mman::{MlockAllFlags, mlockall};
 use ocsp_child::calls::Call;
 use ocsp_child::confine::NotConfined;
 use ocsp_child::{Bounds, Identity, LockedIn, Reach, call};
-use ocsp_wire::SignerSettings;
+use ocsp_wire::{Secret, SignerSettings};
 
 /// What the signer asks of the kernel from the moment it serves: to read and write its three descriptors, memory,
 /// threads that wait for each other, time, random numbers, and to end. It opens nothing, connects to nothing, starts
@@ -31,7 +31,8 @@ pub const CALLS: [Call; 16] = [
 /// The descriptors that it holds, and none more.
 const DESCRIPTORS: u64 = 3;
 
-/// Capabilities, ids and files: each given up, and then tried to regain. The keys must not open again.
+/// Capabilities, ids and files: each given up, and then tried to regain. What was handed over is closed, and no key or
+/// passphrase must open again.
 pub fn lock_in(settings: &SignerSettings) -> Result<LockedIn, NotConfined> {
     // With an arena of the allocator for each thread the memory to lock is ten times as much, and the C library opens a
     // file when one shrinks.
@@ -40,12 +41,20 @@ pub fn lock_in(settings: &SignerSettings) -> Result<LockedIn, NotConfined> {
             "MALLOC_ARENA_MAX is not 1 in its environment".to_owned(),
         ));
     }
-    let keys: Vec<&str> = settings
-        .issuers
-        .iter()
-        .flat_map(|issuer| issuer.keys.iter())
-        .map(|key| &*key.key)
+    if !ocsp_child::only_three()? {
+        return Err(NotConfined(
+            "it holds other descriptors than 0, 1 and 2".to_owned(),
+        ));
+    }
+    let folder = settings.credentials.as_deref().unwrap_or("/");
+    let secrets: Vec<_> = settings
+        .secrets()
+        .map(|secret| match secret {
+            Secret::File(path) => path.to_string(),
+            Secret::Credential(name) => format!("{folder}/{}", &**name),
+        })
         .collect();
+    let closed: Vec<_> = secrets.iter().map(String::as_str).collect();
     ocsp_child::lock_in(&Bounds {
         identity: Identity {
             uid: settings.uid,
@@ -53,7 +62,7 @@ pub fn lock_in(settings: &SignerSettings) -> Result<LockedIn, NotConfined> {
             separated: settings.separated,
         },
         reach: Reach::default(),
-        closed: &keys,
+        closed: &closed,
     })
 }
 

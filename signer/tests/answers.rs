@@ -393,7 +393,8 @@ fn a_delegated_responder_sends_its_certificate_along_and_an_authority_does_not()
     let mut issuer = issuer(&folder, "ca", &authority);
     let mut keys = issuer.keys.to_vec();
     keys.push(KeySettings {
-        key: text(&folder.key("responder.key", &key)),
+        key: in_file(&folder.key("responder.key", &key)),
+        passphrase: None,
         responder: Some(text(&folder.certificate("responder.crt", &responder))),
         digest: Digest::Sha256,
     });

@@ -11,6 +11,7 @@
 
 mod harness;
 
+use std::fs::File;
 use std::os::unix::fs::symlink;
 
 use harness::*;
@@ -70,7 +71,7 @@ fn a_key_that_others_could_read_is_refused() {
     for mode in [0o440, 0o404, 0o420, 0o402, 0o410, 0o600 | 0o040] {
         key_refused(
             |_, key| set_mode(key, mode),
-            &format!("mode {mode:04o} lets group or others at the key, 0400 was expected"),
+            &format!("mode {mode:04o} is open to group or others, 0400 was expected"),
         );
     }
 }
@@ -112,7 +113,7 @@ fn a_key_that_is_encrypted_or_no_key_or_too_long_is_refused() {
             std::fs::remove_file(key).unwrap();
             folder.secret("ca.key", &encrypted);
         },
-        "the key is encrypted, an unencrypted PEM key was expected",
+        "the key is encrypted, and there is no passphrase-file",
     );
     for (octets, part) in [
         (&b"no key"[..], "a private key in PEM was expected"),
@@ -126,6 +127,281 @@ fn a_key_that_is_encrypted_or_no_key_or_too_long_is_refused() {
             },
             part,
         );
+    }
+}
+
+/// One issuer, whose key is changed by `change`, and the key's name.
+fn with_key(
+    folder: &Folder,
+    authority: &Authority,
+    change: impl FnOnce(&mut KeySettings),
+) -> SignerSettings {
+    let mut issuer = issuer(folder, "ca", authority);
+    let mut key = issuer.keys[0].clone();
+    change(&mut key);
+    issuer.keys = List::new([key]).unwrap();
+    settings_for(vec![issuer])
+}
+
+/// An authority's key, encrypted as PKCS#8 and in the form before it.
+fn encrypted(authority: &Authority, phrase: &[u8]) -> [Vec<u8>; 2] {
+    let key = &authority.key;
+    let cipher = Cipher::aes_256_cbc();
+    let traditional = key.ec_key().unwrap();
+    [
+        key.private_key_to_pem_pkcs8_passphrase(cipher, phrase)
+            .unwrap(),
+        traditional
+            .private_key_to_pem_passphrase(cipher, phrase)
+            .unwrap(),
+    ]
+}
+
+#[test]
+fn an_encrypted_key_is_opened_by_its_passphrase() {
+    let longest = "x".repeat(1024);
+    for (phrase, file) in [
+        ("secret", "secret"),
+        ("secret", "secret\n"),
+        ("secret", "secret\r\nmore\n"),
+        (" s e c ", " s e c \n"),
+        (&*longest, &*longest),
+    ] {
+        let authority = Authority::new("CA");
+        for pem in encrypted(&authority, phrase.as_bytes()) {
+            let folder = Folder::new();
+            let settings = with_key(&folder, &authority, |key| {
+                std::fs::remove_file(folder.path("ca.key")).unwrap();
+                key.key = in_file(&folder.secret("ca.key", &pem));
+                key.passphrase = Some(in_file(&folder.secret("ca.pass", file.as_bytes())));
+            });
+            let mut signer = Signer::told(settings);
+            let said = signer.report();
+            let Some(Report::Ready(notes)) = said else {
+                panic!("{file:?}: {said:?}");
+            };
+            assert!(!notes.iter().any(|note| note.contains("ca.pass")));
+        }
+    }
+}
+
+#[test]
+fn a_passphrase_that_is_missing_wrong_or_open_to_others_is_refused() {
+    let authority = Authority::new("CA");
+    for pem in encrypted(&authority, b"secret") {
+        let refused_with = |passphrase: &[u8], mode, part: &str| {
+            let folder = Folder::new();
+            let settings = with_key(&folder, &authority, |key| {
+                std::fs::remove_file(folder.path("ca.key")).unwrap();
+                key.key = in_file(&folder.secret("ca.key", &pem));
+                let path = folder.secret("ca.pass", passphrase);
+                set_mode(&path, mode);
+                key.passphrase = Some(in_file(&path));
+            });
+            refused(Signer::told(settings), &[&folder.path("ca.pass"), part]);
+        };
+        refused_with(b"another\n", 0o400, "does not open the key: ");
+        refused_with(b"secret \n", 0o400, "does not open the key: ");
+        let line = "a passphrase of 1 to 1024 octets was expected in its first line";
+        refused_with(b"", 0o400, line);
+        refused_with(b"\nsecret\n", 0o400, line);
+        refused_with(&[b'x'; 1025], 0o400, line);
+        let open = "mode 0440 is open to group or others, 0400 was expected";
+        refused_with(b"secret\n", 0o440, open);
+        let folder = Folder::new();
+        let settings = with_key(&folder, &authority, |key| {
+            std::fs::remove_file(folder.path("ca.key")).unwrap();
+            key.key = in_file(&folder.secret("ca.key", &pem));
+            key.passphrase = Some(in_file(&folder.path("none")));
+        });
+        let none = [&*folder.path("none"), "No such file or directory"];
+        refused(Signer::told(settings), &none);
+    }
+    // Even the empty passphrase is one.
+    let pem = authority
+        .key
+        .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"");
+    key_refused(
+        |folder, key| {
+            std::fs::remove_file(key).unwrap();
+            folder.secret("ca.key", &pem.unwrap());
+        },
+        "the key is encrypted, and there is no passphrase-file",
+    );
+}
+
+#[test]
+fn a_passphrase_that_is_not_needed_is_noted() {
+    let (folder, authority) = (Folder::new(), Authority::new("CA"));
+    let mut signer = Signer::told(with_key(&folder, &authority, |key| {
+        key.passphrase = Some(in_file(&folder.secret("ca.pass", b"secret\n")));
+    }));
+    let Some(Report::Ready(notes)) = signer.report() else {
+        panic!("ready was expected");
+    };
+    let (key, phrase) = (folder.path("ca.key"), folder.path("ca.pass"));
+    let warning = format!(
+        "warning: {key}: the key is not encrypted, the passphrase of {phrase} is of no use"
+    );
+    assert!(notes.iter().any(|note| **note == *warning), "{notes:?}");
+}
+
+// ---- credentials: files that only root can open, handed over ------------------------------------------------------
+
+/// A file, open, of whoever runs this test: as root one that the signer's user could not open.
+fn credential(folder: &Folder, name: &str, octets: &[u8], mode: u32) -> File {
+    let path = folder.file(name, octets);
+    set_mode(&path, mode);
+    File::open(path).unwrap()
+}
+
+/// One issuer with a key that is the credential `ca-key`, and nothing else.
+fn by_credential(folder: &Folder, authority: &Authority) -> SignerSettings {
+    SignerSettings {
+        credentials: Some(text(&folder.path("credentials"))),
+        ..with_key(folder, authority, |key| {
+            std::fs::remove_file(folder.path("ca.key")).unwrap();
+            key.key = Secret::Credential(text("ca-key"));
+        })
+    }
+}
+
+/// A folder of credentials that the signer cannot enter, so that it can be told where they are.
+fn closed_folder(folder: &Folder) {
+    std::fs::create_dir(folder.path("credentials")).unwrap();
+    set_mode(folder.path("credentials"), 0o700);
+}
+
+#[test]
+fn credentials_are_handed_over_in_order_and_closed() {
+    let folder = Folder::new();
+    closed_folder(&folder);
+    let authorities = ["one", "two", "three"].map(Authority::new);
+    let issuers = authorities.iter().zip(["one", "two", "three"]);
+    let mut files = Vec::new();
+    let issuers = issuers.map(|(authority, name)| {
+        let mut issuer = issuer(&folder, name, authority);
+        let mut key = issuer.keys[0].clone();
+        let [pem, _] = encrypted(authority, name.as_bytes());
+        let own = folder.secret(&format!("{name}.pass"), name.as_bytes());
+        if name != "two" {
+            files.push(credential(&folder, &format!("{name}.pem"), &pem, 0o400));
+            key.key = Secret::Credential(text(&format!("{name}.pem")));
+        } else {
+            std::fs::remove_file(folder.path("two.key")).unwrap();
+            key.key = in_file(&folder.secret("two.key", &pem));
+        }
+        key.passphrase = Some(if name == "one" {
+            in_file(&own)
+        } else {
+            files.push(credential(
+                &folder,
+                &format!("{name}.phrase"),
+                name.as_bytes(),
+                0o400,
+            ));
+            Secret::Credential(text(&format!("{name}.phrase")))
+        });
+        issuer.keys = List::new([key]).unwrap();
+        issuer
+    });
+    let issuers = issuers.collect();
+    let settings = SignerSettings {
+        credentials: Some(text(&folder.path("credentials"))),
+        ..settings_for(issuers)
+    };
+    let mut signer = Signer::handed(settings, &files);
+    let said = signer.report();
+    let Some(Report::Ready(notes)) = said else {
+        panic!("ready was expected: {said:?}");
+    };
+    for name in ["credential:one.pem", "credential:three.pem"] {
+        let note = format!("key {name} (256 bits, ecdsa-with-SHA256) belongs to");
+        assert!(notes.iter().any(|found| found.contains(&note)), "{notes:?}");
+    }
+    if nix::unistd::geteuid().is_root() {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", signer.pid())).unwrap();
+        assert_eq!(open.count(), 3);
+    }
+}
+
+#[test]
+fn a_credential_is_checked_like_a_file() {
+    let authority = Authority::new("CA");
+    let pem = authority.key.private_key_to_pem_pkcs8().unwrap();
+    let refused_with = |file: &dyn Fn(&Folder) -> File, part: &str| {
+        let folder = Folder::new();
+        let settings = by_credential(&folder, &authority);
+        let signer = Signer::handed(settings, &[file(&folder)]);
+        refused(signer, &["issuer \"ca\": credential:ca-key: ", part]);
+    };
+    for mode in [0o440, 0o404, 0o640, 0o444] {
+        let part = format!("mode {mode:04o} is open to group or others, 0400 was expected");
+        refused_with(&|folder| credential(folder, "k", &pem, mode), &part);
+    }
+    let folder = |folder: &Folder| File::open(folder.path("")).unwrap();
+    refused_with(&folder, "is not a regular file");
+    refused_with(
+        &|_| File::open("/dev/null").unwrap(),
+        "is not a regular file",
+    );
+    let pipe = |folder: &Folder| {
+        let path = folder.path("pipe");
+        nix::unistd::mkfifo(&*path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        // So that neither end waits for the other.
+        File::options().read(true).write(true).open(path).unwrap()
+    };
+    if nix::unistd::geteuid().is_root() {
+        refused_with(&pipe, "is not a regular file");
+        let strange = |folder: &Folder| {
+            let file = credential(folder, "k", &pem, 0o400);
+            std::os::unix::fs::chown(folder.path("k"), Some(61_803), Some(61_803)).unwrap();
+            file
+        };
+        refused_with(&strange, "belongs to user 61803, 0 or 61802 was expected");
+    }
+    let long = |folder: &Folder| credential(folder, "k", &[b'x'; 65_537], 0o400);
+    refused_with(&long, "is 65537 octets long");
+    let empty = |folder: &Folder| credential(folder, "k", b"", 0o400);
+    refused_with(&empty, "a private key in PEM was expected");
+}
+
+#[test]
+fn another_number_of_descriptors_than_the_settings_name_is_not_followed() {
+    let authority = Authority::new("CA");
+    let pem = authority.key.private_key_to_pem_pkcs8().unwrap();
+    for (named, handed) in [(true, 0), (true, 2), (true, 253), (false, 1)] {
+        let folder = Folder::new();
+        let settings = if named {
+            by_credential(&folder, &authority)
+        } else {
+            settings(&folder, &authority)
+        };
+        let files: Vec<_> = (0..handed)
+            .map(|number| credential(&folder, &format!("k{number}"), &pem, 0o400))
+            .collect();
+        let mut signer = Signer::handed(settings, &files);
+        let fault = format!(
+            "found {handed} descriptors handed over, expected {}",
+            usize::from(named)
+        );
+        assert_eq!(signer.report(), None);
+        let (code, log) = signer.left();
+        assert_eq!(code, Some(USAGE), "{log:?}");
+        assert!(log.len() == 1 && log[0].ends_with(&fault), "{log:?}");
+    }
+}
+
+#[test]
+fn what_is_handed_over_after_the_settings_is_not_taken() {
+    let (folder, authority) = (Folder::new(), Authority::new("CA"));
+    let mut signer = Signer::ready(settings(&folder, &authority));
+    let file = credential(&folder, "k", b"x", 0o400);
+    signer.order_with(&SignerOrder::Ping(7), &[file]);
+    assert_eq!(signer.report(), Some(Report::Pong(7)));
+    if nix::unistd::geteuid().is_root() {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", signer.pid())).unwrap();
+        assert_eq!(open.count(), 3);
     }
 }
 
@@ -229,7 +505,8 @@ fn a_responder_without_nocheck_is_noted() {
     let responder = authority.responder(&key, Purpose::ResponderWithoutNocheck, (-3600, 3600));
     let mut issuer = issuer(&folder, "ca", &authority);
     issuer.keys = List::new([KeySettings {
-        key: text(&folder.key("responder.key", &key)),
+        key: in_file(&folder.key("responder.key", &key)),
+        passphrase: None,
         responder: Some(text(&folder.certificate("responder.crt", &responder))),
         digest: Digest::Sha256,
     }])

@@ -6,9 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ocsp_frontend_settings::SourceKind;
+use ocsp_frontend_settings::{Secret, SourceKind};
 
-use crate::config::{Config, Users};
+use crate::config::{Config, Issuer, Users};
+use crate::credential;
 use crate::executable;
 use crate::exit::{Failure, Reason};
 use crate::generation::Role;
@@ -34,7 +35,7 @@ pub struct Facts {
     pub holders: Holders,
     /// Sockets and ports of TCP listeners.
     pub listening: Vec<(u64, u16)>,
-    /// The configured key files.
+    /// The configured key files and passphrase files.
     pub keys: Vec<KeyFile>,
     /// Where the frontend may have a file open: files and folders of the configured sources.
     pub sources: Vec<PathBuf>,
@@ -70,11 +71,13 @@ fn landlock(signers: &[Process]) -> Result<String, String> {
 /// SHA-256 of executables that run, and so cannot be written to.
 pub type Digests = BTreeMap<FileId, String>;
 
-/// A key file, as the signer sees it.
+/// A file with a key or its passphrase, as the signer sees it.
 #[derive(Debug, Clone)]
 pub struct KeyFile {
-    /// As configured.
+    /// Where it is; of a credential, in the launcher's folder of these.
     pub path: String,
+    /// Whether it is a credential, which only root can open.
+    pub credential: bool,
     /// What is there; or the error.
     pub found: Result<KeyFound, String>,
 }
@@ -142,8 +145,8 @@ impl Facts {
         // As the signer sees them; without one, as its launcher does.
         let eyes = signers.first().unwrap_or(&launcher).kin.pid;
         let eyes = PathBuf::from(format!("/proc/{eyes}"));
-        let keys = config.issuers.iter().map(|issuer| &issuer.key);
-        let keys: BTreeSet<_> = keys.collect();
+        let keys: BTreeSet<_> = config.issuers.iter().flat_map(Issuer::secrets).collect();
+        let credentials = credentials(&launcher);
         let own = std::process::id();
         let known: BTreeSet<_> = [&launcher]
             .into_iter()
@@ -160,7 +163,10 @@ impl Facts {
                 .collect(),
             // In a network namespace of its own, the launcher has sockets of systemd's.
             listening: [proc::listening(pid)?, proc::listening(1)?].concat(),
-            keys: keys.into_iter().map(|path| key_file(&eyes, path)).collect(),
+            keys: keys
+                .into_iter()
+                .map(|secret| key_file(&eyes, secret, credentials.as_deref()))
+                .collect(),
             sources: config
                 .sources
                 .iter()
@@ -272,8 +278,32 @@ fn executable(launcher: &Process, role: Role) -> Option<PathBuf> {
         .find(|path| proc::below(&folder, path).exists())
 }
 
-fn key_file(eyes: &Path, path: &str) -> KeyFile {
-    let there = proc::below(eyes, Path::new(path));
+/// The folder of credentials, which a launcher was told in its environment.
+fn credentials(launcher: &Process) -> Option<String> {
+    let mut variables = launcher.environment.split(|octet| *octet == 0);
+    let folder = variables.find_map(|variable| {
+        let value = variable.strip_prefix(credential::FOLDER.as_bytes())?;
+        value.strip_prefix(b"=")
+    })?;
+    Some(String::from_utf8_lossy(folder).into_owned())
+}
+
+fn key_file(eyes: &Path, secret: &Secret, credentials: Option<&str>) -> KeyFile {
+    let path = match (secret, credentials) {
+        (Secret::File(path), _) => path.clone(),
+        (Secret::Credential(name), Some(folder)) => format!("{folder}/{name}"),
+        (Secret::Credential(_), None) => {
+            return KeyFile {
+                path: secret.to_string(),
+                credential: true,
+                found: Err(format!(
+                    "the launcher was started without {}",
+                    credential::FOLDER
+                )),
+            };
+        }
+    };
+    let there = proc::below(eyes, Path::new(&path));
     let found = fs::metadata(&there).and_then(|found| {
         let folder = fs::metadata(there.parent().unwrap_or(eyes))?;
         Ok(KeyFound {
@@ -287,7 +317,8 @@ fn key_file(eyes: &Path, path: &str) -> KeyFile {
         })
     });
     KeyFile {
-        path: path.to_owned(),
+        path,
+        credential: secret.credential().is_some(),
         found: found.map_err(|error| error.to_string()),
     }
 }

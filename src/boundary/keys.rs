@@ -1,4 +1,4 @@
-//! The key files: who may read them, and that nobody has one open.
+//! The files of keys and passphrases: who may read them, and that nobody has one open.
 
 use super::claim::Claim;
 use super::facts::{Facts, KeyFound};
@@ -10,7 +10,7 @@ pub fn claims(facts: &Facts) -> Vec<Claim> {
 fn files(facts: &Facts) -> Claim {
     let mut claim = Claim::new(
         "keys.files",
-        "each key is a regular file of the signer's user, closed to all others, in a folder that no other can write to",
+        "each key and passphrase is a regular file of the signer's user, closed to all others, in a folder that no other can write to; or a credential, closed to all but root, in a folder that is",
     );
     let signer = &facts.users.signer;
     for key in &facts.keys {
@@ -25,15 +25,31 @@ fn files(facts: &Facts) -> Claim {
         let KeyFound { owner, mode, .. } = *found;
         let (folder_owner, folder_mode) = (found.folder_owner, found.folder_mode);
         claim.must(found.regular, || format!("{path}: is not a regular file"));
-        claim.must(owner == signer.uid, || {
+        let (user, modes) = if key.credential {
+            (0, &[0o400][..])
+        } else {
+            (signer.uid, &[0o400, 0o600][..])
+        };
+        claim.must(owner == user, || {
+            format!("{path}: belongs to user {owner}, {user} was expected")
+        });
+        claim.must(modes.contains(&mode), || {
+            let modes: Vec<_> = modes.iter().map(|mode| format!("{mode:04o}")).collect();
             format!(
-                "{path}: belongs to user {owner}, {} was expected",
-                signer.uid
+                "{path}: mode {mode:04o}, {} was expected",
+                modes.join(" or ")
             )
         });
-        claim.must(matches!(mode, 0o400 | 0o600), || {
-            format!("{path}: mode {mode:04o}, 0400 or 0600 was expected")
-        });
+        claim.saw(format_args!(
+            "{path}: user {owner}, mode {mode:04o}; its folder: user {folder_owner}, mode {folder_mode:04o}"
+        ));
+        if key.credential {
+            let closed = folder_owner == 0 && folder_mode & 0o077 == 0;
+            claim.must(closed, || {
+                format!("{path}: its folder belongs to user {folder_owner} and has mode {folder_mode:04o}, 0 and 0500 or 0700 were expected")
+            });
+            continue;
+        }
         claim.must(folder_owner == 0 || folder_owner == signer.uid, || {
             format!(
                 "{path}: its folder belongs to user {folder_owner}, root or {} was expected",
@@ -46,9 +62,6 @@ fn files(facts: &Facts) -> Claim {
         claim.must(folder_mode & 0o002 == 0 && !by_group, || {
             format!("{path}: others can write to its folder: group {group}, mode {folder_mode:04o}")
         });
-        claim.saw(format_args!(
-            "{path}: user {owner}, mode {mode:04o}; its folder: user {folder_owner}, mode {folder_mode:04o}"
-        ));
     }
     claim
 }
@@ -56,7 +69,7 @@ fn files(facts: &Facts) -> Claim {
 fn closed(facts: &Facts) -> Claim {
     let mut claim = Claim::new(
         "keys.closed",
-        "no process has a key file open or mapped: a key was read once, and closed",
+        "no process has a key or passphrase open or mapped: each was read once, and closed",
     );
     let mut count = (0, 0);
     for process in facts.all() {
@@ -80,7 +93,7 @@ fn closed(facts: &Facts) -> Claim {
     }
     let (keys, (open, mapped)) = (facts.keys.len(), count);
     claim.saw(format_args!(
-        "none of {open} descriptors and {mapped} mapped files is one of {keys} key files"
+        "none of {open} descriptors and {mapped} mapped files is one of {keys} files of keys and passphrases"
     ));
     claim
 }

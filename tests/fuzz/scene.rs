@@ -14,7 +14,7 @@ use ocsp_signer::policy::{No, Policy};
 use ocsp_signer::{issuer, response};
 use ocsp_wire::{
     Digest, Evidence, Foreign, GoodPolicy, HashAlgorithm, IssuerSettings, Item, KeySettings, List,
-    Mode, Octets, Ours, Parameters, Reason, Refusal, SignRequest, SignerSettings, Status, Text,
+    Mode, Octets, Ours, Parameters, Reason, Refusal, Secret, SignRequest, SignerSettings, Status, Text,
 };
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -52,7 +52,8 @@ impl Scene {
                 name: Text::new(name).unwrap(),
                 certificate: Text::new(certificate).unwrap(),
                 keys: List::new([KeySettings {
-                    key: Text::new(key).unwrap(),
+                    key: Secret::File(Text::new(key).unwrap()),
+                    passphrase: None,
                     responder: None,
                     digest: Digest::Sha256,
                 }])
@@ -71,9 +72,10 @@ impl Scene {
             threads: 1,
             remember_revoked: 0,
             require_mlock: false,
+            credentials: None,
             issuers: List::new(ours).unwrap(),
         };
-        let (ours, _notes) = issuer::open_all(&ours).unwrap();
+        let (ours, _notes) = issuer::open_all(&ours, Vec::new()).unwrap();
         Self {
             issuers: Issuers::open(&theirs, settings::Verify::Sample).unwrap(),
             policy: Policy::new(ours, 0),

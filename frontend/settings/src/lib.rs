@@ -1,6 +1,6 @@
 //! What the launcher tells the frontend at its start: typed data, and the text in which it travels (TOML, in one frame
 //! of the control socket). The launcher has checked every value; there is no secret here, only the names of files that
-//! the frontend opens itself.
+//! the frontend opens itself, and of credentials that it is handed.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ pub struct Settings {
     pub max_stale: u64,
     /// Which signatures of the signer are verified before they are given to anybody.
     pub verify: Verify,
+    /// The folder that credentials were opened in, which the frontend must not be able to enter.
+    pub credentials: Option<String>,
     /// Limits at the socket.
     pub limits: Limits,
     /// The listening sockets, in the order in which they are handed over.
@@ -131,6 +133,17 @@ pub struct Source {
     pub kind: SourceKind,
 }
 
+impl Source {
+    /// The password of its account. The descriptors of credentials are handed over in the order of the sources, after the
+    /// listening sockets.
+    pub fn password(&self) -> Option<&Secret> {
+        match &self.kind {
+            SourceKind::Index { .. } => None,
+            SourceKind::Mysql(mysql) => mysql.password_file.as_ref(),
+        }
+    }
+}
+
 /// What a status source is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -146,7 +159,7 @@ pub enum SourceKind {
     Mysql(Box<Mysql>),
 }
 
-/// A MySQL or MariaDB database. There is no password here, only the name of its file.
+/// A MySQL or MariaDB database. There is no password here, only where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mysql {
@@ -158,8 +171,8 @@ pub struct Mysql {
     pub socket: Option<String>,
     /// The database.
     pub database: String,
-    /// The file of the account's password; without it the account has none, or the server knows the caller by its user id.
-    pub password_file: Option<String>,
+    /// The account's password; without it the account has none, or the server knows the caller by its user id.
+    pub password_file: Option<Secret>,
     /// Certificates that the server's must chain to, PEM; without it nothing is encrypted.
     pub tls_ca: Option<String>,
     /// In which revocation times are: `UTC`, an offset such as `+02:00`, or a name of the machine's time zone database.
@@ -172,6 +185,36 @@ pub struct Mysql {
     pub connections: u16,
     /// Milliseconds that a look-up may take.
     pub timeout_ms: u64,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Secret {
+    /// In this file, which its reader opens itself.
+    File(String),
+    /// In the credential of this name, which the launcher has opened, and hands over unread.
+    Credential(String),
+}
+
+impl Secret {
+    /// The name of the credential, if it is one.
+    pub fn credential(&self) -> Option<&str> {
+        match self {
+            Self::File(_) => None,
+            Self::Credential(name) => Some(name),
+        }
+    }
+}
+
+/// As the configuration writes it.
+impl std::fmt::Display for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(path),
+            Self::Credential(name) => write!(f, "credential:{name}"),
+        }
+    }
 }
 
 /// A host of a database.

@@ -6,6 +6,7 @@ pub mod mysql;
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -140,11 +141,12 @@ enum Kind {
 }
 
 impl Source {
-    /// Opens a source that serves so many issuers; no name is resolved that was not begun before `patience` is over. Notes and warnings are for `check`; a source that is not available yet is
+    /// Opens a source that serves so many issuers; its password is `handed` over, if that is a credential; no name is resolved that was not begun before `patience` is over. Notes and warnings are for `check`; a source that is not available yet is
     /// not an error, but a file that no later look could make better is.
     pub fn open(
         settings: &settings::Source,
         issuers: usize,
+        handed: Option<OwnedFd>,
         patience: Instant,
         notes: &mut Vec<String>,
     ) -> Result<Self, String> {
@@ -158,6 +160,7 @@ impl Source {
                     name,
                     mysql,
                     issuers < 2,
+                    handed,
                     patience,
                     notes,
                 )?),

@@ -768,6 +768,7 @@ impl Stage {
         let certificate = folder.file("ca.crt", authority.pem());
         let (uid, gid) = identity();
         let settings = Settings {
+            credentials: None,
             check: false,
             needed: settings::Needed::Nothing,
             uid,

@@ -93,9 +93,14 @@ pub fn begin(name: &CStr) -> Result<(), NotConfined> {
     }
     led.thread_block()
         .map_err(kernel("signals cannot be blocked"))?;
-    unless(names_in("/proc/self/fd")? == ["0", "1", "2"], || {
+    unless(only_three()?, || {
         "it was started with other descriptors than 0, 1 and 2".to_owned()
     })
+}
+
+/// Whether it holds the descriptors that it was started with, and no other.
+pub fn only_three() -> Result<bool, NotConfined> {
+    Ok(names_in("/proc/self/fd")? == ["0", "1", "2"])
 }
 
 /// What is left to a child.

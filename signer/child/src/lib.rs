@@ -11,7 +11,7 @@ pub mod handed;
 pub mod log;
 pub mod reach;
 
-pub use confine::{Bounds, Identity, LockedIn, begin, lock_in, thread};
+pub use confine::{Bounds, Identity, LockedIn, begin, lock_in, only_three, thread};
 pub use descriptor::{Descriptor, boundary, control};
 pub use handed::Control;
 pub use reach::Reach;

@@ -13,9 +13,10 @@ use alone::{close_what_was_inherited, executable, identity_of};
 pub use folder::{Folder, set_mode};
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use ocsp_wire::*;
 use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::BigNum;
@@ -231,6 +233,10 @@ pub fn text<const MAX: usize>(text: &str) -> Text<MAX> {
     Text::new(text).unwrap()
 }
 
+pub fn in_file(path: &str) -> Secret {
+    Secret::File(text(path))
+}
+
 pub fn octets<const MAX: usize>(octets: &[u8]) -> Octets<MAX> {
     Octets::new(octets).unwrap()
 }
@@ -250,6 +256,7 @@ pub fn settings_for(issuers: Vec<IssuerSettings>) -> SignerSettings {
         threads: 2,
         remember_revoked: 1000,
         require_mlock: false,
+        credentials: None,
         issuers: List::new(issuers).unwrap(),
     }
 }
@@ -262,7 +269,8 @@ pub fn issuer(folder: &Folder, name: &str, authority: &Authority) -> IssuerSetti
         name: text(name),
         certificate: text(&folder.certificate(&format!("{name}.crt"), &authority.certificate)),
         keys: List::new([KeySettings {
-            key: text(&folder.key(&format!("{name}.key"), &authority.key)),
+            key: in_file(&folder.key(&format!("{name}.key"), &authority.key)),
+            passphrase: None,
             responder: None,
             digest: Digest::Sha256,
         }])
@@ -341,6 +349,14 @@ impl Signer {
         self.order(&SignerOrder::Hello(Version::ours()));
         self.order(&SignerOrder::Settings(settings));
         self
+    }
+
+    /// Likewise, with these files handed over.
+    pub fn handed(settings: SignerSettings, files: &[File]) -> Self {
+        let mut signer = Self::silent(None);
+        signer.order_with(&SignerOrder::Hello(Version::ours()), files);
+        signer.order(&SignerOrder::Settings(settings));
+        signer
     }
 
     /// Likewise, with one descriptor more, which is open on `stray`.
@@ -423,6 +439,17 @@ impl Signer {
     /// Says something to it as its launcher.
     pub fn order(&mut self, order: &SignerOrder) {
         self.control.write_all(&frame(order).unwrap()).unwrap();
+    }
+
+    /// Likewise, with these files beside its octets.
+    pub fn order_with(&mut self, order: &SignerOrder, files: &[File]) {
+        let octets = frame(order).unwrap();
+        let raw: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        let beside = [ControlMessage::ScmRights(&raw)];
+        let beside = if raw.is_empty() { &[] } else { &beside[..] };
+        let (fd, sent) = (self.control.as_raw_fd(), [IoSlice::new(&octets)]);
+        let sent = sendmsg::<()>(fd, &sent, beside, MsgFlags::MSG_NOSIGNAL, None);
+        assert_eq!(sent, Ok(octets.len()));
     }
 
     /// What it says to its launcher; none when it has closed the control socket.

@@ -10,7 +10,7 @@ use bincode::{BorrowDecode, Decode, Encode};
 use crate::frame::Fault;
 
 /// The version of the protocol that this crate speaks. It changes with every change of a message's octets.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 
 /// A message that travels in frames, in one direction only.
 pub trait Message: Encode + Decode<()> {
@@ -575,7 +575,8 @@ pub enum Mode {
     Check,
 }
 
-/// Everything a signer is told at its start. Nothing in it is secret: it names files, and the signer opens them itself.
+/// Everything a signer is told at its start. Nothing in it is secret: it names files, which the signer opens itself, and
+/// credentials, whose descriptors travel with the first octet of the opening frame.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SignerSettings {
     /// Serve, or check and report.
@@ -592,8 +593,30 @@ pub struct SignerSettings {
     pub remember_revoked: u32,
     /// Whether it must not serve with memory that may be written to a disk.
     pub require_mlock: bool,
+    /// The folder that credentials were opened in, which the signer must not be able to enter.
+    pub credentials: Option<Text<1024>>,
     /// The issuers; their places are the issuer indexes of [`SignRequest`].
     pub issuers: List<IssuerSettings, 4096>,
+}
+
+impl SignerSettings {
+    /// Every secret, in the order of the settings: of each issuer, of each key, the key and then its passphrase. The
+    /// descriptors of credentials are handed over in this order.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.issuers
+            .iter()
+            .flat_map(|issuer| issuer.keys.iter())
+            .flat_map(|key| [Some(&key.key), key.passphrase.as_ref()])
+            .flatten()
+    }
+
+    /// The names of the credentials among them.
+    pub fn credentials(&self) -> impl Iterator<Item = &str> {
+        self.secrets().filter_map(|secret| match secret {
+            Secret::File(_) => None,
+            Secret::Credential(name) => Some(&**name),
+        })
+    }
 }
 
 /// One issuer of a signer.
@@ -618,12 +641,33 @@ pub struct IssuerSettings {
 /// One key of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct KeySettings {
-    /// The file of the private key, PEM.
-    pub key: Text<1024>,
+    /// The private key, PEM.
+    pub key: Secret,
+    /// What opens the key, where that is encrypted.
+    pub passphrase: Option<Secret>,
     /// The file of a delegated responder's certificate; without it the key is the issuer's own.
     pub responder: Option<Text<1024>>,
     /// The digest under RSA signatures; other keys bring their own.
     pub digest: Digest,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum Secret {
+    /// In this file, which the signer opens itself.
+    File(Text<1024>),
+    /// In the credential of this name, which the launcher has opened, and hands over unread.
+    Credential(Text<255>),
+}
+
+/// As the configuration writes it.
+impl std::fmt::Display for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(path),
+            Self::Credential(name) => write!(f, "credential:{}", &**name),
+        }
+    }
 }
 
 /// Digests for RSA signatures (PKCS#1 v1.5).

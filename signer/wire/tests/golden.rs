@@ -165,6 +165,7 @@ fn settings() -> SignerSettings {
         threads: 4,
         remember_revoked: 1_000_000,
         require_mlock: true,
+        credentials: None,
         issuers: list(vec![issuer()]),
     }
 }
@@ -183,7 +184,8 @@ fn issuer() -> IssuerSettings {
 
 fn key() -> KeySettings {
     KeySettings {
-        key: text("/ca.key"),
+        key: Secret::File(text("/ca.key")),
+        passphrase: None,
         responder: None,
         digest: Digest::Sha256,
     }
@@ -380,6 +382,33 @@ fn control(all: &mut All) {
             (SETTINGS, "Sha384", digest(Digest::Sha384)),
             (SETTINGS, "Sha512", digest(Digest::Sha512)),
         ],
+    );
+    let secret = |key| with_key(KeySettings { key, ..self::key() });
+    all.add_variants(
+        "Secret",
+        vec![
+            (SETTINGS, "File", secret(Secret::File(text("ca.key")))),
+            (
+                SETTINGS,
+                "Credential",
+                secret(Secret::Credential(text("ca.key"))),
+            ),
+        ],
+    );
+    all.add(
+        SETTINGS,
+        "a passphrase, and a folder of credentials",
+        SignerOrder::Settings(SignerSettings {
+            credentials: Some(text("/run/credentials")),
+            issuers: list(vec![IssuerSettings {
+                keys: list(vec![KeySettings {
+                    passphrase: Some(Secret::Credential(text("ca.pass"))),
+                    ..key()
+                }]),
+                ..issuer()
+            }]),
+            ..settings()
+        }),
     );
     all.add(
         SETTINGS,

@@ -21,7 +21,8 @@ use std::time::Duration;
 use nix::sys::prctl;
 use ocsp_child::{Descriptor, boundary, control};
 use ocsp_wire::{
-    End, FromSigner, FrontendOrder, List, Message, Report, SignerOrder, SignerSettings, ToSigner,
+    End, FromSigner, FrontendOrder, List, Message, Report, Secret, SignerOrder, SignerSettings,
+    ToSigner,
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
@@ -84,7 +85,10 @@ fn break_in(way: &str, settings: Option<&SignerSettings>, kept: &mut Vec<Kept>) 
         "network" => kept.push(Box::new(UdpSocket::bind("127.0.0.1:0").unwrap())),
         "key" => {
             let keys = settings.and_then(|settings| settings.issuers.first()?.keys.first());
-            kept.push(Box::new(File::open(&*keys.unwrap().key).unwrap()));
+            let Secret::File(path) = &keys.unwrap().key else {
+                panic!("a key in a file was expected");
+            };
+            kept.push(Box::new(File::open(&**path).unwrap()));
         }
         // It inherits the boundary as its standard output.
         "process" => {

@@ -1,8 +1,10 @@
 //! Connections to the database: what was read and resolved before the process was locked in, and how one is made. Trusts
 //! the server no further than TLS, where there is TLS, has shown who it is.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
+use std::io::Read;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -53,6 +55,7 @@ impl Hosts {
     /// next generation may have more luck. What is wrong with a file is an error.
     pub fn open(
         settings: &settings::Mysql,
+        handed: Option<OwnedFd>,
         patience: Instant,
         notes: &mut Vec<String>,
     ) -> Result<Self, String> {
@@ -72,8 +75,8 @@ impl Hosts {
             .tcp_keepalive(Some(KEEPALIVE))
             .max_allowed_packet(Some(LARGEST_PACKET))
             .wait_timeout(Some(28_800));
-        if let Some(file) = &settings.password_file {
-            options = options.pass(Some(password(file, notes)?));
+        if let Some(secret) = &settings.password_file {
+            options = options.pass(Some(password(secret, handed, notes)?));
         }
         if let Some(file) = &settings.tls_ca {
             let tls = SslOpts::default()
@@ -177,17 +180,32 @@ impl Hosts {
     }
 }
 
-/// The content of a password file, but for the end of its line.
-fn password(file: &str, notes: &mut Vec<String>) -> Result<String, String> {
+/// The content of a password file, which was `handed` over if it is a credential, but for the end of its line.
+fn password(
+    file: &settings::Secret,
+    handed: Option<OwnedFd>,
+    notes: &mut Vec<String>,
+) -> Result<String, String> {
     let unreadable = |error| format!("{file}: cannot be read by the frontend's user: {error}");
-    let about = fs::metadata(file).map_err(unreadable)?;
+    let mut open = match (file, handed) {
+        (settings::Secret::File(path), _) => File::open(path).map_err(unreadable)?,
+        (settings::Secret::Credential(_), Some(handed)) => File::from(handed),
+        (settings::Secret::Credential(_), None) => {
+            return Err(format!("{file}: was not handed over"));
+        }
+    };
+    let about = open.metadata().map_err(unreadable)?;
+    if !about.is_file() {
+        return Err(format!("{file}: is not a regular file"));
+    }
     if open_to_others(&about) {
         let mode = about.mode() & 0o7777;
         return Err(format!(
             "{file}: has mode {mode:04o}, so that others can read the password: expected 0400, owned by the frontend's user"
         ));
     }
-    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let mut text = String::new();
+    open.read_to_string(&mut text).map_err(unreadable)?;
     let password = text.strip_suffix('\n').unwrap_or(&text);
     let password = password.strip_suffix('\r').unwrap_or(password);
     if password.is_empty() || password.len() > LONGEST_PASSWORD || password.contains('\n') {

@@ -8,6 +8,7 @@ mod queue;
 pub mod row;
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -93,17 +94,18 @@ enum Kind {
 
 impl Mysql {
     /// Reads the files and resolves the names that connections need, as far as `patience` allows. `alone` where the source
-    /// serves one issuer.
+    /// serves one issuer; its password is `handed` over, if that is a credential.
     pub fn open(
         name: &str,
         settings: &settings::Mysql,
         alone: bool,
+        handed: Option<OwnedFd>,
         patience: tokio::time::Instant,
         notes: &mut Vec<String>,
     ) -> Result<Self, String> {
         let fault = |what| format!("source {name:?}: {what}");
         let mut noted = Vec::new();
-        let hosts = Hosts::open(settings, patience, &mut noted).map_err(fault)?;
+        let hosts = Hosts::open(settings, handed, patience, &mut noted).map_err(fault)?;
         notes.extend(
             noted
                 .into_iter()

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use nix::unistd::getppid;
 use ocsp_child::{LockedIn, boundary, exit, log};
-use ocsp_frontend::control::{Launcher, Word};
+use ocsp_frontend::control::{Launcher, Told, Word};
 use ocsp_frontend::sandbox;
 use ocsp_frontend_settings::{Settings, SourceKind};
 
@@ -44,7 +44,10 @@ type Fails = Box<dyn std::error::Error>;
 fn run() -> Result<(), Fails> {
     ocsp_child::begin(c"ocsp-frontend")?;
     let launcher = Arc::new(Launcher::take_over());
-    let Some((settings, sockets)) = launcher.told()? else {
+    let Some(Told {
+        settings, sockets, ..
+    }) = launcher.told()?
+    else {
         return Ok(());
     };
     let deaf = settings.sources.iter().any(|source| match &source.kind {

@@ -39,7 +39,8 @@ fn run() -> Result<(), Fails> {
     let first = settings.issuers.first().ok_or("no issuer")?;
     let file = std::path::Path::new(&*first.certificate).with_file_name("lie");
     let lie = std::fs::read_to_string(file)?.trim().to_owned();
-    let (issuers, _) = issuer::open_all(&settings).map_err(|faults| faults.join("; "))?;
+    let (issuers, _) =
+        issuer::open_all(&settings, Vec::new()).map_err(|faults| faults.join("; "))?;
     let locked_in = sandbox::lock_in(&settings)?;
     let policy = Policy::new(issuers, settings.remember_revoked);
     ocsp_child::thread("lie", None, move || {
