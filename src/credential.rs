@@ -28,9 +28,8 @@ pub fn is_name(name: &str) -> bool {
 
 /// The folder, if there is one.
 pub fn folder() -> Option<String> {
-    std::env::var(FOLDER)
-        .ok()
-        .filter(|folder| folder.starts_with('/'))
+    let named = std::env::var(FOLDER).ok()?;
+    named.starts_with('/').then_some(named)
 }
 
 /// Opens credentials, in this order.

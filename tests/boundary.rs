@@ -320,6 +320,106 @@ fn every_claim_holds_of_processes_that_serve() {
     assert_eq!(server.generation(), generation);
 }
 
+#[test]
+fn a_credential_is_a_key_of_roots_that_is_closed_to_all_others() {
+    if !root_for(WHAT) {
+        return;
+    }
+    let mut own = Own::new();
+    let folder = own.folder.path("credentials");
+    fs::create_dir(&folder).unwrap();
+    set_mode(&folder, 0o700);
+    let [key, phrase] = ["key", "phrase"].map(|name| format!("{folder}/{name}"));
+    fs::copy(own.ca.key(), &key).unwrap();
+    fs::write(&phrase, "of no use\n").unwrap();
+    set_mode(&key, 0o400);
+    set_mode(&phrase, 0o400);
+    own.config = own.config.replace(
+        &format!("key = {:?}", own.ca.key()),
+        "key = \"credential:key\"\npassphrase-file = \"credential:phrase\"",
+    );
+    let file = own.folder.file("config.toml", &own.config);
+    let run = |folder: Option<&str>| {
+        let mut command = Command::new(launcher());
+        command.args(["run", "--config", &file]);
+        command.env_remove("CREDENTIALS_DIRECTORY");
+        command.envs(folder.map(|folder| ("CREDENTIALS_DIRECTORY", folder)));
+        Server::started(command, &file)
+    };
+    let server = run(Some(&folder));
+    let claims = own.claims(server.pid());
+    claims.only(&[]);
+    for path in [&key, &phrase] {
+        let expected = format!("{path}: user 0, mode 0400; its folder: user 0, mode 0700");
+        contains(&claims.evidence("keys.files"), &[&expected]);
+    }
+    contains(
+        &claims.evidence("keys.closed"),
+        &["is one of 2 files of keys and passphrases"],
+    );
+
+    for (path, mode) in [(&key, 0o404), (&phrase, 0o440), (&key, 0o600)] {
+        set_mode(path, mode);
+        let claims = own.claims(server.pid());
+        claims.only(&["keys.files"]);
+        let evidence = format!("{path}: mode {mode:04o}, 0400 was expected");
+        claims.fails("keys.files", &evidence);
+        set_mode(path, 0o400);
+    }
+    chown(&key, Some(own.signer), None).unwrap();
+    let evidence = format!("{key}: belongs to user {}, 0 was expected", own.signer);
+    own.claims(server.pid()).fails("keys.files", &evidence);
+    chown(&key, Some(0), None).unwrap();
+    set_mode(&folder, 0o711);
+    let evidence = format!("{key}: its folder belongs to user 0 and has mode 0711");
+    own.claims(server.pid()).fails("keys.files", &evidence);
+    set_mode(&folder, 0o700);
+    own.claims(server.pid()).only(&[]);
+    drop(server);
+
+    // A launcher that was told of no credentials has none to name.
+    let by_file = own.config.replace(
+        "key = \"credential:key\"\npassphrase-file = \"credential:phrase\"",
+        &format!("key = {:?}", own.ca.key()),
+    );
+    own.folder.file("config.toml", &by_file);
+    let server = run(None);
+    own.folder.file("config.toml", &own.config);
+    let evidence = "credential:key: the launcher was started without CREDENTIALS_DIRECTORY";
+    own.claims(server.pid()).fails("keys.files", evidence);
+}
+
+#[test]
+fn a_credential_that_somebody_keeps_open_is_found() {
+    if !root_for(WHAT) {
+        return;
+    }
+    let mut own = Own::new();
+    let folder = own.folder.path("credentials");
+    fs::create_dir(&folder).unwrap();
+    set_mode(&folder, 0o700);
+    let key = format!("{folder}/key");
+    fs::copy(own.ca.key(), &key).unwrap();
+    set_mode(&key, 0o400);
+    let in_file = format!("key = {:?}", own.ca.key());
+    own.config = own.config.replace(&in_file, "key = \"credential:key\"");
+    let file = own.folder.file("config.toml", &own.config);
+    // The launcher's standard input is nobody's business but its own, unless it leads to a key.
+    let mut command = Command::new(launcher());
+    command.args(["run", "--config", &file]);
+    command
+        .env("CREDENTIALS_DIRECTORY", &folder)
+        .env_remove("JOURNAL_STREAM")
+        .stdin(fs::File::open(&key).unwrap())
+        .stdout(Stdio::null());
+    let server = Server::begun_as_it_is(command, &file);
+    server.next_generation(0);
+    let claims = own.claims(server.pid());
+    claims.only(&["keys.closed"]);
+    let evidence = format!("[{}] has {key} open as descriptor 0", server.pid());
+    claims.fails("keys.closed", &evidence);
+}
+
 fn sha256(file: &Path) -> String {
     let said = must("/", &["sha256sum", file.to_str().unwrap()]);
     said.split(' ').next().unwrap().to_owned()

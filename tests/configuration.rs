@@ -62,6 +62,27 @@ fn a_mistake_is_exit_code_3_and_one_sentence_that_names_file_key_found_and_expec
             "[[issuer]] 1 (\"ca\"): key \"digest\": found \"sha1\", expected \"sha256\" or \"sha384\" or \"sha512\"",
         ),
         (
+            scene.with(&key, "key = \"credential:\""),
+            "[[issuer]] 1 (\"ca\"): key \"key\": found \"credential:\", expected an absolute path of at most 1024 octets, \
+             or \"credential:NAME\" with a name that systemd allows",
+        ),
+        (
+            scene.with(&key, "key = \"credential:../key\""),
+            "[[issuer]] 1 (\"ca\"): key \"key\": found \"credential:../key\", expected an absolute path",
+        ),
+        (
+            scene.with(&key, "key = \"responder.key\""),
+            "[[issuer]] 1 (\"ca\"): key \"key\": found \"responder.key\", expected an absolute path",
+        ),
+        (
+            scene.with(&key, ""),
+            "[[issuer]] 1 (\"ca\"): key \"key\": found nothing, expected an absolute path, or \"credential:NAME\"",
+        ),
+        (
+            issuer("passphrase-file = \"credential:a:b\""),
+            "[[issuer]] 1 (\"ca\"): key \"passphrase-file\": found \"credential:a:b\", expected an absolute path",
+        ),
+        (
             issuer("[cache]\nmemory = 5"),
             "[cache]: key \"memory\": found the number 5, expected a size",
         ),
@@ -497,6 +518,34 @@ fn the_configurations_in_the_readme_can_be_read() {
             panic!("{mistake}, in\n{block}");
         }
     }
+}
+
+#[test]
+fn a_child_is_handed_as_many_credentials_as_one_message_carries() {
+    let scene = Draft::new();
+    let (before, issuer) = scene.config.split_once("[[issuer]]").unwrap();
+    let parse = |count: usize| {
+        let issuers = (0..count).map(|number| {
+            let key = format!(
+                "key = \"credential:key-{number}\"\npassphrase-file = \"credential:phrase\""
+            );
+            let issuer = issuer.replace(&format!("key = {:?}", scene.ca.key()), &key);
+            "[[issuer]]".to_owned()
+                + &issuer.replace("name = \"ca\"", &format!("name = \"{number}\""))
+        });
+        Config::parse(
+            "config.toml",
+            &(before.to_owned() + &issuers.collect::<String>()),
+        )
+    };
+    let config = parse(90).unwrap();
+    let secrets: Vec<_> = config.issuers[1]
+        .secrets()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(secrets, ["credential:key-1", "credential:phrase"]);
+    let expected = "config.toml: key \"issuer\": found 182 credentials, expected at most 180, and files for the others";
+    assert_eq!(parse(91).unwrap_err().0, expected);
 }
 
 #[test]

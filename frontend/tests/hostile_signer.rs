@@ -20,7 +20,7 @@ use der::oid::db::rfc5912::{ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, SHA_256_WITH
 use der::oid::db::rfc8410::ID_ED_25519;
 use der::{Decode, Encode};
 use harness::*;
-use ocsp_frontend_settings::{Listener, ListenerKind, Purpose, Verify};
+use ocsp_frontend_settings::{self as settings, Listener, ListenerKind, Purpose, Verify};
 use ocsp_wire::*;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
@@ -1105,6 +1105,52 @@ fn another_number_of_sockets_than_was_told_is_not_followed() {
     frontend.order(&FrontendOrder::Settings(Octets::new(text).unwrap()));
     let (code, lines) = frontend.left();
     assert_eq!(code, Some(USAGE), "{lines:#?}");
+
+    // A password that is a credential comes as one more.
+    let mut with_password = stage.settings.clone();
+    with_password.listeners.pop();
+    with_password.sources.push(database());
+    let text = with_password.to_text().unwrap();
+    for sockets in [1, 3] {
+        stage.settings.listeners.truncate(1);
+        let listener = stage.settings.listeners[0].clone();
+        stage.settings.listeners.resize(sockets, listener);
+        let mut frontend = Frontend::untold(&stage.settings);
+        frontend.hand_over(sockets);
+        frontend.order(&FrontendOrder::Settings(Octets::new(text.clone()).unwrap()));
+        let (code, lines) = frontend.left();
+        assert_eq!(code, Some(USAGE), "{lines:#?}");
+        let fault = format!("found {sockets} descriptors handed over, expected 2");
+        assert!(lines.join("\n").contains(&fault), "{lines:#?}");
+    }
+}
+
+/// A database whose password is a credential.
+fn database() -> settings::Source {
+    let name = str::to_owned;
+    settings::Source {
+        name: name("database"),
+        revalidate_ms: 1000,
+        kind: settings::SourceKind::Mysql(Box::new(settings::Mysql {
+            user: name("cert"),
+            hosts: Vec::new(),
+            socket: Some(name("/run/mysqld/mysqld.sock")),
+            database: name("certs"),
+            password_file: Some(settings::Secret::Credential(name("password"))),
+            tls_ca: None,
+            time_zone: name("UTC"),
+            table: name("list_certs"),
+            columns: settings::Columns {
+                serial: name("cert_num"),
+                status: name("status"),
+                time: name("revocation_time"),
+                reason: name("revocation_reason"),
+                certificate: name("cert"),
+            },
+            connections: 4,
+            timeout_ms: 2000,
+        })),
+    }
 }
 
 #[test]
