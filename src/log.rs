@@ -130,12 +130,13 @@ fn to_stderr(priority: Priority, line: &str, journal: bool) -> io::Result<()> {
     if poll(&mut ready, PollTimeout::ZERO)? == 0 {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    let line = if journal {
-        format!("<{}>{line}\n", priority.0)
-    } else {
-        // Role and pid stay first; the severity is a word behind them.
-        let (who, text) = line.split_once(": ").unwrap_or(("", line));
-        format!("{who}: {}{text}\n", word(priority))
+    // Role and pid stay first; what the journal is not told by number is a word behind them. Of a number it takes the
+    // severity alone: one with a facility in it would become part of the text, and the severity be lost.
+    let (who, text) = line.split_once(": ").unwrap_or(("", line));
+    let line = match (journal, priority.is_security()) {
+        (true, false) => format!("<{}>{line}\n", priority.severity()),
+        (true, true) => format!("<{}>{who}: {}{text}\n", priority.severity(), word(priority)),
+        (false, _) => format!("{who}: {}{text}\n", word(priority)),
     };
     (&stderr).write_all(line.as_bytes())
 }
