@@ -15,9 +15,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ocsp_server::command;
 use ocsp_server::config::{Address, Config};
 use ocsp_server::listen::DEFAULT;
 
+const COMMANDS: &str = "systemd/man/ocsp-server.8";
 const CONFIGURATION: &str = "systemd/man/ocsp-server.toml.5";
 
 fn path(file: &str) -> PathBuf {
@@ -36,10 +38,15 @@ fn flat(text: &str) -> String {
 
 // ---- what the manual says -------------------------------------------------------------------------------------------
 
+/// A line of mdoc without escapes; a quotation mark that is printed, and does not only enclose, is the character 1.
+fn unescaped(line: &str) -> String {
+    let line = line.replace("\\(dq", "\u{1}").replace("\\-", "-");
+    line.replace("\\&", "").replace("\\e", "\\")
+}
+
 /// The words of a line of mdoc, without its macros.
 fn words(line: &str) -> String {
-    let line = line.replace("\\(dq", "\u{1}").replace("\\-", "-");
-    let line = line.replace("\\&", "").replace("\\e", "\\");
+    let line = unescaped(line);
     let Some(call) = line.strip_prefix('.') else {
         return line.replace('\u{1}', "\"");
     };
@@ -47,9 +54,9 @@ fn words(line: &str) -> String {
     let mut option = false;
     for word in call.split(' ') {
         let macro_name = word.len() == 2
-            && word.starts_with(|c: char| c.is_ascii_uppercase() || c == '%')
-            && word.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_uppercase());
-        if macro_name && word != "CA" {
+            && word.starts_with(|c: char| c.is_ascii_uppercase())
+            && word.ends_with(|c: char| c.is_ascii_lowercase());
+        if macro_name {
             option = word == "Fl";
         } else {
             let word = word.replace('"', "");
@@ -73,7 +80,7 @@ fn section<'a>(page: &'a str, name: &str) -> &'a str {
     rest.split("\n.Sh ").next().unwrap()
 }
 
-/// Parts of a page by their `.Ss`, and what stands before the first.
+/// Parts of a page by their `.Ss`.
 fn subsections(part: &str) -> Vec<(String, String)> {
     let part = format!("\n{part}");
     let parts = part.split("\n.Ss ").skip(1);
@@ -485,6 +492,212 @@ fn the_examples_of_the_manual_can_be_read() {
             panic!("{CONFIGURATION}: {mistake}, in\n{example}");
         }
     }
+}
+
+// ---- the command line -----------------------------------------------------------------------------------------------
+
+/// What a document says of options: `--pid LAUNCHER`, and the sentences below.
+fn options_of_the_manual(part: &str) -> BTreeMap<String, String> {
+    let entries = entries(part, "Fl").into_iter();
+    let entries = entries.map(|(head, lines)| {
+        let head = words(&format!(".Fl {head}"));
+        (head, text(&lines))
+    });
+    entries.collect()
+}
+
+/// An option as the manual's list has it.
+fn head(option: &clap::Arg) -> String {
+    let short = option.get_short().map(|short| format!("-{short}"));
+    let long = option.get_long().map(|long| format!("--{long}"));
+    let names: Vec<String> = short.into_iter().chain(long).collect();
+    let values = option.get_action().takes_values();
+    let values = option.get_value_names().filter(|_| values);
+    let values = values.into_iter().flatten();
+    let values: String = values.map(|value| format!(" {value}")).collect();
+    names.join(", ") + &values
+}
+
+fn compare_options(of: &str, command: &clap::Command, told: &BTreeMap<String, String>) {
+    // Help is described once.
+    let own = |option: &&clap::Arg| of.is_empty() || option.get_id() != "help";
+    let options: Vec<&clap::Arg> = command.get_arguments().filter(own).collect();
+    let known: BTreeSet<String> = options.iter().map(|option| head(option)).collect();
+    let manual: BTreeSet<String> = told.keys().cloned().collect();
+    assert_eq!(manual, known, "{COMMANDS}: options of {of:?}");
+    for option in options {
+        let name = head(option);
+        let told = &told[&name];
+        // Of help it says the same in its own words: that what is printed can be longer.
+        let help = option.get_help().unwrap().to_string();
+        let help = flat(help.split(" (see ").next().unwrap());
+        assert!(
+            told.contains(&help),
+            "{of} {name}: {help:?} was expected in: {told}"
+        );
+        if !option.get_action().takes_values() {
+            continue;
+        }
+        for default in option.get_default_values() {
+            let default = format!("Default: {}.", default.to_string_lossy());
+            assert!(
+                told.contains(&default),
+                "{of} {name}: {default:?} was expected in: {told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_manual_knows_each_command_and_option() {
+    let page = read(COMMANDS);
+    let mut grammar = command::grammar();
+    grammar.build();
+    compare_options(
+        "",
+        &grammar,
+        &options_of_the_manual(section(&page, "OPTIONS")),
+    );
+    let told: BTreeMap<String, String> = subsections(section(&page, "COMMANDS"))
+        .into_iter()
+        .collect();
+    let commands: BTreeMap<&str, &clap::Command> = grammar
+        .get_subcommands()
+        .map(|command| (command.get_name(), command))
+        .collect();
+    assert_eq!(
+        told.keys().map(String::as_str).collect::<Vec<_>>(),
+        commands.keys().copied().collect::<Vec<_>>(),
+        "{COMMANDS}: commands"
+    );
+    let synopsis = flat(
+        &section(&page, "SYNOPSIS")
+            .lines()
+            .map(words)
+            .collect::<Vec<_>>()
+            .join(" "),
+    );
+    for (name, command) in commands {
+        if name != "help" {
+            compare_options(name, command, &options_of_the_manual(&told[name]));
+        }
+        let lines: Vec<String> = told[name].lines().map(str::to_owned).collect();
+        let text = text(&lines);
+        let about = command.get_long_about().or_else(|| command.get_about());
+        for sentence in flat(&about.unwrap().to_string()).split(". ") {
+            let sentence = sentence.trim_end_matches('.');
+            assert!(
+                text.contains(sentence),
+                "{COMMANDS}: {name}: {sentence:?} was expected in: {text}"
+            );
+        }
+        assert!(synopsis.contains(name), "{COMMANDS}: SYNOPSIS: {name}");
+        for option in command
+            .get_arguments()
+            .filter(|option| option.get_id() != "help")
+        {
+            // The name that help takes is none that begins with a hyphen.
+            let option = head(option);
+            assert!(
+                name == "help" || synopsis.contains(&option),
+                "{COMMANDS}: SYNOPSIS: {option}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_manual_the_readme_and_the_help_have_the_same_exit_codes() {
+    let about = command::grammar().get_long_about().unwrap().to_string();
+    let about = flat(&about);
+    let sentence = about
+        .split_once("Exit codes: ")
+        .unwrap()
+        .1
+        .trim_end_matches('.');
+    let readme = flat(&read("README.md"));
+    assert!(
+        readme.contains(&format!("Exit codes: {sentence}.")),
+        "README.md: {sentence}"
+    );
+    let help: BTreeMap<&str, &str> = sentence
+        .split("; ")
+        .map(|code| code.split_once(' ').unwrap())
+        .collect();
+    // The numbers of `Reason`, and success.
+    let reasons = include_str!("../src/exit.rs").lines();
+    let reasons = reasons
+        .filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = "))
+        .map(|(_, code)| code);
+    let reasons: BTreeSet<&str> = reasons.chain(["0"]).collect();
+    assert_eq!(help.keys().copied().collect::<BTreeSet<_>>(), reasons);
+    let page = read(COMMANDS);
+    let told = entries(section(&page, "EXIT STATUS"), "Li");
+    let told: BTreeMap<&str, String> = told
+        .iter()
+        .map(|(code, lines)| (code.as_str(), text(lines)))
+        .collect();
+    assert_eq!(
+        told.keys().collect::<Vec<_>>(),
+        help.keys().collect::<Vec<_>>(),
+        "{COMMANDS}: EXIT STATUS"
+    );
+    for (code, words) in help {
+        assert!(
+            told[code].starts_with(words),
+            "{COMMANDS}: exit code {code}: {words:?} was expected: {}",
+            told[code]
+        );
+    }
+}
+
+#[test]
+fn the_manual_knows_each_metric() {
+    let page = read(COMMANDS);
+    let heads = entries(section(&page, "THE ADMIN LISTENER"), "Va");
+    let told: BTreeSet<&str> = heads
+        .iter()
+        .flat_map(|(head, _)| head.split(" , "))
+        .collect();
+    let texts = include_str!("../frontend/src/admin.rs").split('"');
+    let made: BTreeSet<&str> = texts.filter(|text| text.starts_with("ocsp_")).collect();
+    assert_eq!(told, made, "{COMMANDS}: metrics");
+}
+
+/// The texts of the programs' sources, with their line breaks undone.
+fn sources() -> String {
+    let mut folders: Vec<PathBuf> = ["src", "frontend", "signer"].map(path).into();
+    let mut all = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            // What a test expects is not yet said.
+            if path.is_dir() && !path.ends_with("tests") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                all += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    flat(&all.replace("\\\n", " ").replace("\\\"", "\""))
+}
+
+#[test]
+fn the_sentences_that_the_manual_explains_are_said_by_the_programs() {
+    let page = read(COMMANDS);
+    let sources = sources();
+    let sentences = entries(section(&page, "DIAGNOSTICS"), "Sy");
+    for (sentence, _) in &sentences {
+        // Three dots stand for what differs.
+        for part in words(&format!(".Sy {sentence}")).split("...") {
+            let part = flat(part);
+            assert!(
+                sources.contains(&part),
+                "{COMMANDS}: {sentence}: no program says {part:?}"
+            );
+        }
+    }
+    assert!(sentences.len() > 30, "{sentences:?}");
 }
 
 // ---- the pages ------------------------------------------------------------------------------------------------------
