@@ -1,6 +1,6 @@
 //! The manual cannot drift from the code: what the command line and the parser of the configuration know is read from
 //! them, what the manual pages and the README's table say is read from those, and both have to be the same. A default that
-//! is stated is a default when writing it down changes nothing.
+//! is stated is a default when writing it down changes nothing. The sample configuration is read as well.
 
 // A test file as a whole: clippy exempts only the functions marked #[test].
 #![allow(
@@ -15,12 +15,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ocsp_frontend_settings::SourceKind;
 use ocsp_server::command;
 use ocsp_server::config::{Address, Config};
 use ocsp_server::listen::DEFAULT;
 
 const COMMANDS: &str = "systemd/man/ocsp-server.8";
 const CONFIGURATION: &str = "systemd/man/ocsp-server.toml.5";
+/// The configuration that the package installs.
+const SAMPLE: &str = "systemd/config.toml";
 
 fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -491,6 +494,63 @@ fn the_examples_of_the_manual_can_be_read() {
         if let Err(mistake) = parse(&with_users(&example)) {
             panic!("{CONFIGURATION}: {mistake}, in\n{example}");
         }
+    }
+}
+
+#[test]
+fn the_sample_as_it_stands_says_what_is_missing() {
+    let sample = read(SAMPLE);
+    let lines = sample.lines();
+    let active: Vec<&str> = lines
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .collect();
+    assert_eq!(
+        active, [""; 0],
+        "{SAMPLE}: everything in it is to be edited first"
+    );
+    assert_eq!(
+        refused(&with_users(&sample)),
+        "config.toml: key \"issuer\": found nothing, expected at least one section [[issuer]]"
+    );
+}
+
+#[test]
+fn the_sample_is_a_configuration_for_the_usual_case() {
+    // Without the marks of lines that are no sentences.
+    let sample = read(SAMPLE);
+    let lines = sample.lines().map(|line| match line.strip_prefix('#') {
+        Some(example) if !example.is_empty() && !example.starts_with(' ') => example,
+        Some(_) | None => line,
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let config = parse(&with_users(&text))
+        .unwrap_or_else(|mistake| panic!("{SAMPLE}: {mistake}, in\n{text}"));
+    let least = parse(&Draft::least("mysql").text()).unwrap();
+    assert_eq!(
+        config.listen, least.listen,
+        "{SAMPLE}: [listen] is the socket units'"
+    );
+    let ([source], [issuer]) = (&config.sources[..], &config.issuers[..]) else {
+        panic!("{SAMPLE}: one source and one issuer were expected");
+    };
+    let SourceKind::Mysql(database) = &source.kind else {
+        panic!("{SAMPLE}: a database was expected");
+    };
+    assert!(database.socket.is_some() && database.password_file.is_some());
+    // The account that the shipped SQL creates, and what it may read.
+    let account = include_str!("../frontend/sql/account.sql");
+    let grant = format!(
+        "GRANT SELECT ON `{}`.`{}` TO '{}'@'localhost';",
+        database.database, database.table, database.user
+    );
+    assert!(account.contains(&grant), "{SAMPLE}: {grant}");
+    assert!(issuer.key.starts_with("/etc/ocsp-server/keys/"));
+    for certificate in [Some(&issuer.certificate), issuer.responder.as_ref()] {
+        assert!(
+            certificate
+                .unwrap()
+                .starts_with("/etc/ocsp-server/issuers/")
+        );
     }
 }
 
