@@ -724,6 +724,26 @@ fn the_manual_knows_each_metric() {
     assert_eq!(told, made, "{COMMANDS}: metrics");
 }
 
+#[test]
+fn the_manual_knows_each_unit_and_drop_in() {
+    let page = read(COMMANDS);
+    let told: BTreeSet<String> = entries(section(&page, "SYSTEMD"), "Pa")
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let files = ["systemd", "systemd/drop-ins"].map(|folder| fs::read_dir(path(folder)).unwrap());
+    let names = files.into_iter().flatten();
+    let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let shipped: BTreeSet<String> = names
+        .filter(|name| {
+            [".service", ".socket", ".conf"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        })
+        .collect();
+    assert_eq!(told, shipped, "{COMMANDS}: SYSTEMD");
+}
+
 /// The texts of the programs' sources, with their line breaks undone.
 fn sources() -> String {
     let mut folders: Vec<PathBuf> = ["src", "frontend", "signer"].map(path).into();
