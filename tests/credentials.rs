@@ -29,7 +29,6 @@ struct Unit {
 
 impl Unit {
     fn new() -> Self {
-        close_what_was_inherited();
         let folder = Folder::new();
         let ca = Ca::of_three(&folder, Kind::P256, By::Delegate);
         let config = usual(&ca).replace(

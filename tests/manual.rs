@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ocsp_frontend_settings::SourceKind;
+use ocsp_frontend_settings::{Secret, SourceKind};
 use ocsp_server::command;
 use ocsp_server::config::{Address, Config};
 use ocsp_server::listen::DEFAULT;
@@ -544,7 +544,9 @@ fn the_sample_is_a_configuration_for_the_usual_case() {
         database.database, database.table, database.user
     );
     assert!(account.contains(&grant), "{SAMPLE}: {grant}");
-    assert!(issuer.key.starts_with("/etc/ocsp-server/keys/"));
+    assert!(
+        matches!(&issuer.key, Secret::File(path) if path.starts_with("/etc/ocsp-server/keys/"))
+    );
     for certificate in [Some(&issuer.certificate), issuer.responder.as_ref()] {
         assert!(
             certificate
