@@ -14,8 +14,9 @@ use crate::log::Log;
 use crate::output::line;
 use crate::{privilege, run, service};
 
-/// Checks the configuration and everything it names.
-pub fn check(file: &Path) -> Result<(), Failure> {
+/// Checks the configuration and everything it names; for a `reload` a database that is not as it should be is a warning, since
+/// what serves then serves on without it as well.
+pub fn check(file: &Path, reload: bool) -> Result<(), Failure> {
     service::take_over()?; // nothing of it: no socket is needed
     privilege::shed()?;
     let config = run::read(file)?;
@@ -24,8 +25,13 @@ pub fn check(file: &Path) -> Result<(), Failure> {
         "ok      {}: the configuration can be read",
         file.display()
     ));
+    let needed = if reload {
+        Needed::Files
+    } else {
+        Needed::Everything
+    };
     let mut log = Log::new(crate::config::LogTo::Stderr);
-    let mut generation = Generation::start(1, &config, &[], Mode::Check, Needed::Files)?;
+    let mut generation = Generation::start(1, &config, &[], Mode::Check, needed)?;
     let until = Instant::now() + Duration::from_secs(60);
     let mut all_well = true;
     while !generation.gone() {

@@ -25,7 +25,7 @@ enum Command {
     /// Serve (what is done without a command). SIGHUP reloads the configuration, SIGTERM and SIGINT stop.
     Run(Configuration),
     /// Start both children in check mode, under their users and confinement, and print what they find. Changes nothing.
-    Check(Configuration),
+    Check(Check),
     /// Look at every thread of the running processes, as root, and print each claim of the key boundary with its evidence
     /// and ok, FAILED or n/a. Changes nothing. Exit codes: 0 no claim fails; 1 one does; 3 the configuration cannot be
     /// read; 4 not root, or not one launcher runs.
@@ -43,6 +43,15 @@ struct Configuration {
         default_value = "/etc/ocsp-server/config.toml"
     )]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Check what a reload needs: a database that does not answer is a warning.
+    #[arg(long)]
+    reload: bool,
 }
 
 #[derive(Debug, Args)]
@@ -77,7 +86,9 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command.unwrap_or(Command::Run(arguments.run)) {
         Command::Run(configuration) => run::run(&configuration.config),
-        Command::Check(configuration) => check::check(&configuration.config),
+        Command::Check(arguments) => {
+            check::check(&arguments.configuration.config, arguments.reload)
+        }
         Command::Boundary(arguments) => boundary::boundary(
             &arguments.configuration.config,
             arguments.pid,

@@ -144,6 +144,20 @@ fn a_host_of_several_that_fails_fails_the_check() {
 }
 
 #[test]
+fn what_is_wrong_with_a_database_does_not_hinder_a_reload() {
+    let plan = Plan::new();
+    let closed = format!("mysql://a@127.0.0.1:1/{}", plan.database.name);
+    let source = plan.database.source_at("ca", &closed, PLAINTEXT);
+    let config = head("") + &source + &plan.draft.ca.issuer("");
+    let (code, said, errors) = plan.draft.command(&["check", "--reload"], &config);
+    assert_eq!(code, 0, "{said}{errors}");
+    contains(
+        &said,
+        &["WARNING ocsp-frontend: source \"ca\": 127.0.0.1:1: "],
+    );
+}
+
+#[test]
 fn more_rights_than_needed_and_a_missing_index_are_warnings() {
     let plan = Plan::new();
     let (database, name) = (&plan.database, &plan.database.name);

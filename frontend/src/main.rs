@@ -116,7 +116,12 @@ fn run() -> i32 {
             for source in &sources {
                 let (more, wrong) = source.examine().await;
                 notes.extend(more);
-                faults.extend(wrong);
+                match settings.needed {
+                    Needed::Everything => faults.extend(wrong),
+                    Needed::Nothing | Needed::Files | Needed::Database(_) => {
+                        notes.extend(wrong.iter().map(|fault| format!("warning: {fault}")));
+                    }
+                }
             }
         });
         if !faults.is_empty() {

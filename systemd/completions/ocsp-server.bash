@@ -93,7 +93,7 @@ _ocsp-server() {
             return 0
             ;;
         ocsp__server__check)
-            opts="-h --config --help"
+            opts="-h --config --reload --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

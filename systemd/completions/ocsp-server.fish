@@ -35,6 +35,7 @@ complete -c ocsp-server -n "__fish_ocsp_server_needs_command" -f -a "help" -d 'P
 complete -c ocsp-server -n "__fish_ocsp_server_using_subcommand run" -l config -d 'The configuration file' -r -F
 complete -c ocsp-server -n "__fish_ocsp_server_using_subcommand run" -s h -l help -d 'Print help'
 complete -c ocsp-server -n "__fish_ocsp_server_using_subcommand check" -l config -d 'The configuration file' -r -F
+complete -c ocsp-server -n "__fish_ocsp_server_using_subcommand check" -l reload -d 'Check what a reload needs: a database that does not answer is a warning'
 complete -c ocsp-server -n "__fish_ocsp_server_using_subcommand check" -s h -l help -d 'Print help'
 complete -c ocsp-server -n "__fish_ocsp_server_using_subcommand boundary" -l config -d 'The configuration file' -r -F
 complete -c ocsp-server -n "__fish_ocsp_server_using_subcommand boundary" -l pid -d 'The launcher to inspect, where several run' -r

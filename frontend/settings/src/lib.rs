@@ -63,6 +63,8 @@ pub enum Needed {
     /// Those that are files, and the database at this place: another generation serves, and asked for this one because that
     /// one does not answer.
     Database(u16),
+    /// All, of a frontend that only checks; with [`Needed::Files`] a database is not a fault of the configuration.
+    Everything,
 }
 
 /// Which signatures of the signer are verified before they are given to anybody.
