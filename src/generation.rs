@@ -35,9 +35,9 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Starts both, and hands over what each is given open: a signer its credentials, a frontend its sockets and credentials,
-    /// which nobody here reads, and whose copies are closed at once; the frontend refuses to serve without the sources that are `needed`. The settings are on their way when
-    /// this returns; readiness comes as an [`Event`].
+    /// Starts both; the frontend refuses to serve without the sources that are `needed`. Each is handed what it is given
+    /// open: the signer credentials, the frontend sockets and credentials. Nobody here reads a credential, and our copies
+    /// are closed at once. The settings are on their way when this returns; readiness comes as an [`Event`].
     pub fn start(
         number: u64,
         config: &Config,

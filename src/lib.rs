@@ -3,9 +3,9 @@
 //! It reads the configuration ([`config`], [`source`]), binds the listening sockets or takes them over from systemd ([`listen`],
 //! [`service`]), gives up what it does not need ([`privilege`]), denies itself and its children what none of them needs (`deny`),
 //! starts a frontend and a signer as one [`generation`], with the [`credential`]s they need, and supervises them
-//! ([`supervise`]): start, reload and recovery are one mechanism. It carries their log
-//! lines ([`log`]), and has more commands, [`check`], [`demo`] and [`boundary`], which judges what [`proc`] and
-//! [`unix_diag`] show of the running processes. [`run`] is the order in which all this happens.
+//! ([`supervise`]): start, reload and recovery are one mechanism. It carries their log lines ([`log`]), and has more commands,
+//! [`check`], [`demo`] and [`boundary`], which judges what [`proc`] and [`unix_diag`] show of the running processes. [`run`] is
+//! the order in which all this happens.
 //!
 //! It never parses an octet that came from the network, reads no key, links no crypto, and speaks to no database. It
 //! can become either child's user, so it belongs to the trusted base; that is why it is small. The one file that may

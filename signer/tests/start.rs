@@ -285,7 +285,12 @@ fn credentials_are_handed_over_in_order_and_closed() {
         let [pem, _] = encrypted(authority, name.as_bytes());
         let own = folder.secret(&format!("{name}.pass"), name.as_bytes());
         if name != "two" {
-            files.push(credential(&folder, &format!("{name}.pem"), &pem, 0o400));
+            files.push(credential(
+                &folder,
+                &format!("credentials/{name}.pem"),
+                &pem,
+                0o400,
+            ));
             key.key = Secret::Credential(text(&format!("{name}.pem")));
         } else {
             std::fs::remove_file(folder.path("two.key")).unwrap();
@@ -296,7 +301,7 @@ fn credentials_are_handed_over_in_order_and_closed() {
         } else {
             files.push(credential(
                 &folder,
-                &format!("{name}.phrase"),
+                &format!("credentials/{name}.phrase"),
                 name.as_bytes(),
                 0o400,
             ));

@@ -10,7 +10,7 @@ pub fn claims(facts: &Facts) -> Vec<Claim> {
 fn files(facts: &Facts) -> Claim {
     let mut claim = Claim::new(
         "keys.files",
-        "each key and passphrase is a regular file of the signer's user, closed to all others, in a folder that no other can write to; or a credential, closed to all but root, in a folder that is",
+        "each key and passphrase is a regular file of the signer's user, closed to all others, in a folder that no other can write to; or a credential, root's alone, in a folder that is root's alone",
     );
     let signer = &facts.users.signer;
     for key in &facts.keys {

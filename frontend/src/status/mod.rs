@@ -141,8 +141,9 @@ enum Kind {
 }
 
 impl Source {
-    /// Opens a source that serves so many issuers; its password is `handed` over, if that is a credential; no name is resolved that was not begun before `patience` is over. Notes and warnings are for `check`; a source that is not available yet is
-    /// not an error, but a file that no later look could make better is.
+    /// Opens a source that serves so many issuers; its password is `handed` over, if that is a credential; no name is
+    /// resolved that was not begun before `patience` is over. Notes and warnings are for `check`; a source that is not
+    /// available yet is not an error, but a file that no later look could make better is.
     pub fn open(
         settings: &settings::Source,
         issuers: usize,
