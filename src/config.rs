@@ -125,14 +125,8 @@ pub struct Issuer {
     pub name: String,
     /// The file of its certificate.
     pub certificate: String,
-    /// The private key.
-    pub key: Secret,
-    /// What opens the key, where that is encrypted.
-    pub passphrase: Option<Secret>,
-    /// The file of a delegated responder's certificate.
-    pub responder: Option<String>,
-    /// The digest of RSA signatures.
-    pub digest: Digest,
+    /// The keys that sign in its name: one, or those of `[[issuer.keys]]`.
+    pub keys: Vec<Key>,
     /// Its source, by place.
     pub source: usize,
     /// How long an answer is valid.
@@ -145,6 +139,19 @@ pub struct Issuer {
     pub good: GoodPolicy,
 }
 
+/// A key that signs in an issuer's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The private key.
+    pub key: Secret,
+    /// What opens the key, where that is encrypted.
+    pub passphrase: Option<Secret>,
+    /// The file of a delegated responder's certificate.
+    pub responder: Option<String>,
+    /// The digest of RSA signatures.
+    pub digest: Digest,
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -155,9 +162,10 @@ const SECTIONS: [&str; 8] = [
 ];
 
 impl Issuer {
-    /// The key, and its passphrase.
+    /// The keys, each with its passphrase behind it.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        [&self.key].into_iter().chain(&self.passphrase)
+        let keys = self.keys.iter();
+        keys.flat_map(|key| [&key.key].into_iter().chain(&key.passphrase))
     }
 }
 
@@ -368,6 +376,66 @@ fn threads(section: &mut Reader, cores: u32) -> Result<u16, Mistake> {
     u16::try_from(threads).map_err(|_| section.mistake("threads", threads, "at most 256"))
 }
 
+/// The one key of an issuer, or several, each in a section of its own.
+fn keys(section: &mut Reader) -> Result<Vec<Key>, Mistake> {
+    let several = section.sections("keys")?;
+    let (found, key) = key(section, Digest::Sha256)?;
+    if several.is_empty() {
+        return Ok(vec![key.ok_or_else(|| nothing(section))?]);
+    }
+    if several.len() > 16 {
+        let found = format!("{} sections", several.len());
+        return Err(section.mistake("keys", found, "at most 16"));
+    }
+    if let Some(found) = found {
+        let expected = "each key in its own section [[issuer.keys]], and none beside them";
+        return Err(section.mistake(found, "a key beside [[issuer.keys]]", expected));
+    }
+    let own = several.into_iter().map(|mut section| {
+        let (_, key) = self::key(&mut section, Digest::Sha256)?;
+        let key = key.ok_or_else(|| nothing(&section))?;
+        section.finish()?;
+        Ok(key)
+    });
+    own.collect()
+}
+
+fn nothing(section: &Reader) -> Mistake {
+    section.mistake("key", "nothing", "an absolute path, or \"credential:NAME\"")
+}
+
+/// What a section says of a key, and what of it it says first.
+fn key(
+    section: &mut Reader,
+    digest: Digest,
+) -> Result<(Option<&'static str>, Option<Key>), Mistake> {
+    let key = section.secret("key")?;
+    let passphrase = section.secret("passphrase-file")?;
+    let responder = section.path("responder")?;
+    let said = [
+        ("key", key.is_some()),
+        ("passphrase-file", passphrase.is_some()),
+        ("responder", responder.is_some()),
+    ];
+    let digest = section.word(
+        "digest",
+        &[
+            ("sha256", Digest::Sha256),
+            ("sha384", Digest::Sha384),
+            ("sha512", Digest::Sha512),
+        ],
+        digest,
+    )?;
+    let first = said.iter().find(|(_, said)| *said).map(|(name, _)| *name);
+    let key = key.map(|key| Key {
+        key,
+        passphrase,
+        responder,
+        digest,
+    });
+    Ok((first, key))
+}
+
 fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
     let name = name(&mut section)?;
     let known = sources
@@ -413,20 +481,7 @@ fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
     let issuer = Issuer {
         name,
         certificate: section.required_path("certificate")?,
-        key: section.secret("key")?.ok_or_else(|| {
-            section.mistake("key", "nothing", "an absolute path, or \"credential:NAME\"")
-        })?,
-        passphrase: section.secret("passphrase-file")?,
-        responder: section.path("responder")?,
-        digest: section.word(
-            "digest",
-            &[
-                ("sha256", Digest::Sha256),
-                ("sha384", Digest::Sha384),
-                ("sha512", Digest::Sha512),
-            ],
-            Digest::Sha256,
-        )?,
+        keys: keys(&mut section)?,
         source,
         validity,
         backdate,

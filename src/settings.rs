@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use ocsp_frontend_settings as frontend;
 use ocsp_wire::{
-    FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode, Octets, Secret,
+    Digest, FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode, Octets, Secret,
     SignerSettings, Text, TooLong,
 };
 
-use crate::config::{Config, Issuer};
+use crate::config::{Config, Issuer, Key};
 use crate::credential;
 use crate::exit::{Failure, Reason};
 use crate::listen::Listening;
@@ -47,16 +47,26 @@ fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
     Ok(IssuerSettings {
         name: Text::new(issuer.name.as_str())?,
         certificate: Text::new(issuer.certificate.as_str())?,
-        keys: List::new([KeySettings {
-            key: secret(&issuer.key)?,
-            passphrase: issuer.passphrase.as_ref().map(secret).transpose()?,
-            responder: issuer.responder.as_deref().map(Text::new).transpose()?,
-            digest: issuer.digest,
-        }])?,
+        keys: List::new(
+            issuer
+                .keys
+                .iter()
+                .map(signer_key)
+                .collect::<Result<Vec<_>, _>>()?,
+        )?,
         validity: whole_seconds(issuer.validity),
         backdate: whole_seconds(issuer.backdate),
         good: issuer.good,
         never_issued: issuer.unknown == frontend::NoRecord::Revoked,
+    })
+}
+
+fn signer_key(key: &Key) -> Result<KeySettings, TooLong> {
+    Ok(KeySettings {
+        key: secret(&key.key)?,
+        passphrase: key.passphrase.as_ref().map(secret).transpose()?,
+        responder: key.responder.as_deref().map(Text::new).transpose()?,
+        digest: key.digest,
     })
 }
 
@@ -106,9 +116,7 @@ pub fn for_frontend(
                 source: issuer.source,
                 unknown: issuer.unknown,
                 proof_needed: issuer.good == GoodPolicy::Certificate,
-                keys: vec![frontend::Key {
-                    responder: issuer.responder.clone(),
-                }],
+                keys: issuer.keys.iter().map(frontend_key).collect(),
             })
             .collect(),
     };
@@ -117,6 +125,17 @@ pub fn for_frontend(
         .map_err(Failure::of(Reason::Configuration, "the settings"))?;
     let octets = Octets::new(text).map_err(Failure::of(Reason::Configuration, "the settings"))?;
     Ok(FrontendOrder::Settings(octets))
+}
+
+fn frontend_key(key: &Key) -> frontend::Key {
+    frontend::Key {
+        responder: key.responder.clone(),
+        digest: match key.digest {
+            Digest::Sha256 => 256,
+            Digest::Sha384 => 384,
+            Digest::Sha512 => 512,
+        },
+    }
 }
 
 /// The configuration bounds durations far below what would not fit.

@@ -431,9 +431,13 @@ fn compare_none(name: &str, key: &Key, draft: &Draft, without: &Config) {
             "{name}: none was expected, not {instead}"
         );
     } else {
-        // A key that has no place beside the others of the least configuration.
+        // A key that has no place beside the others of the least configuration, or that is sections.
         let [mistake, _] = written.map(|written| written.unwrap_err());
-        assert!(mistake.contains(", expected nothing"), "{name}: {mistake}");
+        let expected = [", expected nothing", ", expected sections [["];
+        assert!(
+            expected.iter().any(|expected| mistake.contains(expected)),
+            "{name}: {mistake}"
+        );
     }
 }
 
@@ -544,10 +548,11 @@ fn the_sample_is_a_configuration_for_the_usual_case() {
         database.database, database.table, database.user
     );
     assert!(account.contains(&grant), "{SAMPLE}: {grant}");
-    assert!(
-        matches!(&issuer.key, Secret::File(path) if path.starts_with("/etc/ocsp-server/keys/"))
-    );
-    for certificate in [Some(&issuer.certificate), issuer.responder.as_ref()] {
+    let [key] = &issuer.keys[..] else {
+        panic!("{SAMPLE}: one key was expected");
+    };
+    assert!(matches!(&key.key, Secret::File(path) if path.starts_with("/etc/ocsp-server/keys/")));
+    for certificate in [Some(&issuer.certificate), key.responder.as_ref()] {
         assert!(
             certificate
                 .unwrap()

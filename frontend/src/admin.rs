@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use crate::answer::Responder;
+use crate::answer::{Responder, now};
 use crate::counts::{Count, SourceCounts};
 
 /// For a request's header, and for the next request of an idle connection.
@@ -75,6 +75,14 @@ async fn troubles(responder: &Responder) -> String {
     let mut troubles = String::new();
     if !responder.can_sign() {
         troubles.push_str("the signer is gone\n");
+    }
+    for (issuer, until) in responder.signing_until(now()) {
+        if until.is_none() {
+            let _ = writeln!(
+                troubles,
+                "issuer {issuer:?} cannot sign: no certificate of its keys is valid now"
+            );
+        }
     }
     for source in responder.sources() {
         if let Err(reason) = source.answers().await {
@@ -151,6 +159,13 @@ fn metrics(responder: &Responder) -> String {
         family(&mut page, name, kind, help);
         line(&mut page, name, &[], value);
     }
+    let name = "ocsp_key_not_after_seconds";
+    let help = "Until when the certificate is valid that a key signs under, in seconds since 1970.";
+    family(&mut page, name, "gauge", help);
+    for (issuer, key, not_after) in responder.keys() {
+        let labels = [("issuer", issuer), ("key", &key.to_string())];
+        line(&mut page, name, &labels, not_after);
+    }
     let name = "ocsp_source_up";
     family(
         &mut page,
@@ -195,12 +210,16 @@ fn family(page: &mut String, name: &str, kind: &str, help: &str) {
 
 fn line(page: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
     page.push_str(name);
-    if let [(key, text)] = labels {
+    for (place, (key, text)) in labels.iter().enumerate() {
         let text = text
             .replace('\\', "\\\\")
             .replace('"', "\\\"")
             .replace('\n', "\\n");
-        let _ = write!(page, "{{{key}=\"{text}\"}}");
+        let before = if place == 0 { '{' } else { ',' };
+        let _ = write!(page, "{before}{key}=\"{text}\"");
+    }
+    if !labels.is_empty() {
+        page.push('}');
     }
     let _ = writeln!(page, " {value}");
 }

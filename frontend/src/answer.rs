@@ -85,6 +85,8 @@ struct Asked<'a> {
     place: u16,
     issuer: &'a Issuer,
     source: &'a Source,
+    /// The key that signs, by place.
+    key: u16,
 }
 
 impl Asked<'_> {
@@ -145,8 +147,19 @@ impl Responder {
     }
 
     async fn question(self: &Arc<Self>, mut question: Question) -> Answer {
-        let Some(asked) = question.items.iter().find_map(|id| self.asked(id)) else {
+        let Some((place, issuer)) = question.items.iter().find_map(|id| self.issuers.find(id))
+        else {
             return Answer::Error(OcspError::Unauthorized);
+        };
+        let Some(key) = issuer.key(&[], now()) else {
+            self.troubles.error(Trouble::NoKey(place), || {
+                let name = &issuer.name;
+                format!("issuer {name:?}: no certificate is valid now that a key of its could sign under: internalError is answered")
+            });
+            return Answer::Error(OcspError::InternalError);
+        };
+        let Some(asked) = self.asked_at(place, key) else {
+            return Answer::Error(OcspError::InternalError);
         };
         match (question.nonce.take(), question.items.as_slice()) {
             (None, [id]) => self.cached(asked, id).await,
@@ -174,18 +187,27 @@ impl Responder {
         self.signer.is_there()
     }
 
-    /// Whose certificate a CertID names, if it is one of ours.
-    fn asked(&self, id: &CertId) -> Option<Asked<'_>> {
-        let (place, _) = self.issuers.find(id)?;
-        self.asked_at(place)
+    /// Each issuer's name, and until when it can sign without a pause.
+    pub fn signing_until(&self, now: u64) -> impl Iterator<Item = (&str, Option<u64>)> {
+        let issuers = self.issuers.iter();
+        issuers.map(move |issuer| (&*issuer.name, issuer.signs_until(now)))
     }
 
-    fn asked_at(&self, place: u16) -> Option<Asked<'_>> {
+    /// Each key: its issuer's name, its place, and until when its certificate is valid, in seconds since 1970.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, usize, u64)> {
+        self.issuers.iter().flat_map(|issuer| {
+            let keys = issuer.signatories.iter().enumerate();
+            keys.map(|(place, key)| (&*issuer.name, place, key.candidate().not_after))
+        })
+    }
+
+    fn asked_at(&self, place: u16, key: u16) -> Option<Asked<'_>> {
         let issuer = self.issuers.at(place)?;
         Some(Asked {
             place,
             issuer,
             source: self.sources.get(issuer.source)?,
+            key,
         })
     }
 
@@ -197,6 +219,7 @@ impl Responder {
         };
         let key = Key {
             issuer: asked.place,
+            key: asked.key,
             hash,
             parameters: id.parameters,
             serial: Box::from(&*id.serial),
@@ -279,7 +302,8 @@ impl Responder {
             Err(NoAnswer::Unavailable) => false,
         };
         if withdrawn {
-            self.cache.forget_good(asked.place, serial);
+            let keys = u16::try_from(asked.issuer.signatories.len()).unwrap_or(u16::MAX);
+            self.cache.forget_good(asked.place, keys, serial);
         }
     }
 
@@ -288,7 +312,7 @@ impl Responder {
         if entry.claims_renewal(now()) {
             let (responder, key, entry) = (Arc::clone(self), key.clone(), Arc::clone(entry));
             tokio::spawn(async move {
-                if let Some(asked) = responder.asked_at(key.issuer) {
+                if let Some(asked) = responder.asked_at(key.issuer, key.key) {
                     let renewed = responder.settle(asked, &key, Purpose::Renew);
                     responder.cache.once(&key, renewed).await;
                 }
@@ -392,6 +416,7 @@ impl Responder {
                 (Hash::Known(hash), Some(record)) => {
                     let key = Key {
                         issuer: asked.place,
+                        key: asked.key,
                         hash: *hash,
                         parameters: id.parameters,
                         serial: Box::from(&*id.serial),
@@ -444,7 +469,7 @@ impl Responder {
             self.counts.signatures.add();
             match self
                 .signer
-                .ask(asked.place, asked.issuer, nonce.clone(), items)
+                .ask(asked.place, asked.issuer, asked.key, nonce.clone(), items)
                 .await
             {
                 Ok(signed) if signed.times.contain(now()) => {
@@ -513,6 +538,7 @@ enum Trouble {
     Signer,
     Withdrawn,
     Evidence,
+    NoKey(u16),
     Wrong(&'static str),
 }
 

@@ -25,6 +25,8 @@ const BESIDE: u64 = 768;
 pub struct Key {
     /// The issuer, by place.
     pub issuer: u16,
+    /// The key that signs, by place.
+    pub key: u16,
     /// The CertID's hash algorithm.
     pub hash: HashAlgorithm,
     /// The form of its parameters.
@@ -153,17 +155,20 @@ impl<F: Clone> Cache<F> {
     }
 
     /// Takes out whatever says *good* of a serial, by whichever hash it was asked for.
-    pub fn forget_good(&self, issuer: u16, serial: &[u8]) {
-        for hash in ALGORITHMS {
-            for parameters in [Parameters::Absent, Parameters::Null] {
-                let key = Key {
-                    issuer,
-                    hash,
-                    parameters,
-                    serial: serial.into(),
-                };
-                if self.find(&key).is_some_and(|entry| !entry.revoked) {
-                    self.forget(&key);
+    pub fn forget_good(&self, issuer: u16, keys: u16, serial: &[u8]) {
+        for key in 0..keys {
+            for hash in ALGORITHMS {
+                for parameters in [Parameters::Absent, Parameters::Null] {
+                    let key = Key {
+                        issuer,
+                        key,
+                        hash,
+                        parameters,
+                        serial: serial.into(),
+                    };
+                    if self.find(&key).is_some_and(|entry| !entry.revoked) {
+                        self.forget(&key);
+                    }
                 }
             }
         }

@@ -17,6 +17,8 @@ pub struct Certificate<'a> {
     pub issuer: &'a [u8],
     /// notBefore, in seconds since 1970.
     pub not_before: u64,
+    /// notAfter likewise, inclusive.
+    pub not_after: u64,
     /// The subject's name, as DER.
     pub subject: &'a [u8],
     /// The octets of the subjectPublicKey BIT STRING: what issuerKeyHash is about.
@@ -38,6 +40,7 @@ impl<'a> Certificate<'a> {
         let issuer = tlv::whole(&mut fields, Tag::Sequence)?;
         let mut validity = inside(&mut fields, Tag::Sequence)?;
         let not_before = Time::decode(&mut validity).ok()?.to_unix_duration();
+        let not_after = Time::decode(&mut validity).ok()?.to_unix_duration();
         let subject = tlv::whole(&mut fields, Tag::Sequence)?;
         let mut key = inside(&mut fields, Tag::Sequence)?;
         inside(&mut key, Tag::Sequence)?; // its algorithm
@@ -48,6 +51,7 @@ impl<'a> Certificate<'a> {
             serial,
             issuer,
             not_before: not_before.as_secs(),
+            not_after: not_after.as_secs(),
             subject,
             key,
         })
@@ -87,6 +91,7 @@ mod tests {
                 serial: &[0, 0x80],
                 issuer: &name,
                 not_before: 1_704_164_645,
+                not_after: 1_704_164_645,
                 subject: &name,
                 key: &[7],
             };

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use der::oid::ObjectIdentifier;
 use ocsp_frontend_settings::{self as settings, NoRecord, Verify};
 use ocsp_wire::HashAlgorithm;
 use openssl::hash::{MessageDigest, hash};
 
 use crate::certificate::Certificate;
+use crate::choice::{Candidate, choose, signs_until};
 use crate::pem;
 use crate::request::{CertId, Hash};
 use crate::verify::Signatory;
@@ -31,6 +33,20 @@ pub struct Issuer {
 }
 
 impl Issuer {
+    /// The place of the key that signs now, if one can.
+    pub fn key(&self, preferred: &[ObjectIdentifier], now: u64) -> Option<u16> {
+        choose(self.candidates(), preferred, now)
+    }
+
+    /// Until when it can sign without a pause, in seconds since 1970; nothing where it cannot now.
+    pub fn signs_until(&self, now: u64) -> Option<u64> {
+        signs_until(self.candidates(), now)
+    }
+
+    fn candidates(&self) -> impl Iterator<Item = &Candidate> + Clone {
+        self.signatories.iter().map(Signatory::candidate)
+    }
+
     /// issuerNameHash and issuerKeyHash by an algorithm.
     pub fn hashes(&self, algorithm: HashAlgorithm) -> (&[u8], &[u8]) {
         let [sha1, sha256, sha384, sha512] = &self.hashes;
@@ -97,6 +113,11 @@ impl Issuers {
         }
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
+        self.issuers.iter()
+    }
+
     /// The issuer at a place.
     pub fn at(&self, place: u16) -> Option<&Issuer> {
         self.issuers.get(usize::from(place))
@@ -137,10 +158,11 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
         format!("{path}: cannot be hashed: {error}")
     })?;
     let signatories = settings.keys.iter().map(|key| match &key.responder {
-        None => Signatory::itself(&der, verify).map_err(|fault| format!("{path}: {fault}")),
-        Some(path) => {
-            Signatory::delegated(&read(path)?, verify).map_err(|fault| format!("{path}: {fault}"))
+        None => {
+            Signatory::itself(&der, key.digest, verify).map_err(|fault| format!("{path}: {fault}"))
         }
+        Some(path) => Signatory::delegated(&read(path)?, key.digest, verify)
+            .map_err(|fault| format!("{path}: {fault}")),
     });
     Ok(Issuer {
         name: settings.name.clone(),

@@ -3,15 +3,17 @@
 //! not its sources' form, not its signer.
 //!
 //! The way of a request, each room once: [`listener`] accepts, [`http`] or [`raw`] cut out the octets, [`request`] makes
-//! them a typed question, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from the
+//! them a typed question, [`choice`] says by which key it is signed, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from the
 //! [`signer`], whose words [`response`] compares with the question, and whose signatures [`verify`] verifies.
 
 pub mod admin;
 pub mod answer;
 pub mod cache;
 pub mod certificate;
+pub mod choice;
 pub mod control;
 pub mod counts;
+pub mod expiry;
 pub mod http;
 pub mod issuer;
 pub mod listener;

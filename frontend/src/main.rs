@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use ocsp_frontend::answer::{Answer, Responder};
 use ocsp_frontend::cache::Cache;
 use ocsp_frontend::control::{Launcher, Told, Word};
+use ocsp_frontend::expiry;
 use ocsp_frontend::issuer::Issuers;
 use ocsp_frontend::listener::{Listening, Serving};
 use ocsp_frontend::sandbox;
@@ -244,7 +245,9 @@ fn serve(
         let max_stale = Duration::from_secs(settings.max_stale);
         let responder = Responder::new(issuers, sources, signer, cache, max_stale);
         let (retire, retired) = watch::channel(None);
-        let serving = Arc::new(Serving::new(Arc::new(responder), settings, retired));
+        let responder = Arc::new(responder);
+        tokio::spawn(expiry::watch(Arc::clone(&responder)));
+        let serving = Arc::new(Serving::new(responder, settings, retired));
         let accepting: Vec<_> = listening
             .into_iter()
             .map(|listening| tokio::spawn(listening.accept(Arc::clone(&serving))))

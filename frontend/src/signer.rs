@@ -109,11 +109,12 @@ impl Signer {
         self.pending.held().is_some()
     }
 
-    /// Asks one question about items of `issuer`, the one at `place`.
+    /// Asks one question about items of `issuer`, the one at `place`, to be signed by its key at the place `key`.
     pub async fn ask(
         &self,
         place: u16,
         issuer: &Issuer,
+        key: u16,
         nonce: Option<Octets<128>>,
         items: &[Item],
     ) -> Result<Signed, NotSigned> {
@@ -122,7 +123,7 @@ impl Signer {
         let question = ToSigner::Sign(SignRequest {
             id,
             issuer: place,
-            key: 0,
+            key,
             nonce,
             items,
         });

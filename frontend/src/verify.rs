@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use der::asn1::AnyRef;
+use der::oid::ObjectIdentifier;
 use der::oid::db::rfc5912::{
     ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ECDSA_WITH_SHA_512, SHA_256_WITH_RSA_ENCRYPTION,
     SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
@@ -12,13 +13,14 @@ use der::oid::db::rfc8410::{ID_ED_448, ID_ED_25519};
 use ocsp_frontend_settings::Verify;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::pkey::{Id, PKey, Public};
+use openssl::pkey::{Id, PKey, PKeyRef, Public};
 use openssl::sha::sha1;
 use openssl::sign::Verifier;
 use openssl::x509::X509;
 use x509_cert::spki::AlgorithmIdentifierRef;
 
 use crate::certificate::Certificate;
+use crate::choice::Candidate;
 
 /// Of a sample, so many signatures are passed over after one that was right.
 const PASSED_OVER: u32 = 63;
@@ -28,6 +30,7 @@ pub struct Signatory {
     key: PKey<Public>,
     key_hash: [u8; 20],
     certificate: Option<Vec<u8>>,
+    candidate: Candidate,
     passed_over: u32,
     until_next: AtomicU32,
 }
@@ -38,21 +41,29 @@ pub struct Scheme(Option<MessageDigest>);
 
 impl Signatory {
     /// An issuer that signs by the key of its own certificate. The error goes on after the file's name.
-    pub fn itself(certificate: &[u8], verify: Verify) -> Result<Self, String> {
-        Self::new(certificate, false, verify)
+    pub fn itself(certificate: &[u8], digest: u16, verify: Verify) -> Result<Self, String> {
+        Self::new(certificate, false, digest, verify)
     }
 
     /// A delegated responder. The error goes on after the file's name.
-    pub fn delegated(certificate: &[u8], verify: Verify) -> Result<Self, String> {
-        Self::new(certificate, true, verify)
+    pub fn delegated(certificate: &[u8], digest: u16, verify: Verify) -> Result<Self, String> {
+        Self::new(certificate, true, digest, verify)
     }
 
-    fn new(der: &[u8], delegated: bool, verify: Verify) -> Result<Self, String> {
+    /// `digest` is that of an RSA key, in bits; other keys bring their own.
+    fn new(der: &[u8], delegated: bool, digest: u16, verify: Verify) -> Result<Self, String> {
         // As OpenSSL writes it: that is what the signer sends along.
         let read = X509::from_der(der).and_then(|read| Ok((read.public_key()?, read.to_der()?)));
         let (key, der) = read.map_err(|error| format!("its key cannot be used: {error}"))?;
         let cut = Certificate::from_der(&der).ok_or("is no certificate in DER")?;
+        let candidate = Candidate {
+            algorithm: algorithm(&key, digest)
+                .ok_or("its key is of a kind that cannot sign here")?,
+            not_before: cut.not_before,
+            not_after: cut.not_after,
+        };
         Ok(Self {
+            candidate,
             key,
             key_hash: sha1(cut.key),
             certificate: delegated.then_some(der),
@@ -62,6 +73,11 @@ impl Signatory {
             },
             until_next: AtomicU32::new(0),
         })
+    }
+
+    /// What of it goes into the choice of a key.
+    pub fn candidate(&self) -> &Candidate {
+        &self.candidate
     }
 
     /// The name it signs by: SHA-1 of its key's BIT STRING (RFC 6960 section 4.2.1, byKey).
@@ -119,6 +135,21 @@ impl Signatory {
     }
 }
 
+/// The algorithm by which a key signs, as the signer chooses it.
+fn algorithm(key: &PKeyRef<Public>, digest: u16) -> Option<ObjectIdentifier> {
+    Some(match (key.id(), key.bits(), digest) {
+        (Id::RSA, _, 256) => SHA_256_WITH_RSA_ENCRYPTION,
+        (Id::RSA, _, 384) => SHA_384_WITH_RSA_ENCRYPTION,
+        (Id::RSA, _, 512) => SHA_512_WITH_RSA_ENCRYPTION,
+        (Id::EC, 256, _) => ECDSA_WITH_SHA_256,
+        (Id::EC, 384, _) => ECDSA_WITH_SHA_384,
+        (Id::EC, 521, _) => ECDSA_WITH_SHA_512,
+        (Id::ED25519, _, _) => ID_ED_25519,
+        (Id::ED448, _, _) => ID_ED_448,
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +204,7 @@ mod tests {
             (PKey::generate_ed448().unwrap(), edwards(0x71), None),
         ];
         for (key, algorithm, digest) in &ways {
-            let signatory = Signatory::itself(&certificate(key), Verify::Always).unwrap();
+            let signatory = Signatory::itself(&certificate(key), 256, Verify::Always).unwrap();
             let scheme = |algorithm: &[u8]| {
                 signatory.scheme(&AlgorithmIdentifierRef::from_der(algorithm).unwrap())
             };

@@ -13,6 +13,7 @@ use x509_cert::Certificate;
 use x509_cert::der::oid::db::rfc5280::ID_KP_OCSP_SIGNING;
 use x509_cert::der::oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage};
+use x509_cert::time::Time;
 
 use crate::certificate;
 use crate::key::{PublicKey, SigningKey};
@@ -132,10 +133,16 @@ fn open(
             key: of(key_bits)?,
         })
     };
+    let mut not_now = Vec::new();
     let keys = keys
         .into_iter()
-        .map(|key| open_key(settings, key, &certificate, &public, notes))
+        .map(|key| open_key(settings, key, &certificate, &public, notes, &mut not_now))
         .collect::<Result<Vec<_>, _>>()?;
+    // One that comes, or has gone, may stand beside one that signs now.
+    if not_now.len() == keys.len() {
+        return Err(not_now.join("; "));
+    }
+    notes.extend(not_now.iter().map(|fault| format!("warning: {fault}")));
     Ok(Issuer {
         name: settings.name.to_string(),
         subject: cut.subject.to_vec(),
@@ -160,6 +167,7 @@ fn open_key(
     issuer_certificate: &CertificateFile,
     issuer_key: &PublicKey,
     notes: &mut Vec<String>,
+    not_now: &mut Vec<String>,
 ) -> Result<Key, String> {
     let settings = files.settings;
     let signing = SigningKey::open(files.key, files.passphrase, settings.digest, notes)?;
@@ -179,7 +187,8 @@ fn open_key(
             settings.key, certificate.path
         ));
     }
-    let (not_before, not_after) = certificate.valid_now()?;
+    let (not_before, not_after) = certificate.validity();
+    not_now.extend(certificate.not_valid_now());
     if delegated.is_none() {
         notes.extend(certificate.ca_may_sign_answers());
     }
@@ -250,23 +259,26 @@ impl CertificateFile {
             .raw_bytes()
     }
 
-    /// Its notBefore and notAfter, in seconds since 1970, when now lies between them.
-    fn valid_now(&self) -> Result<(u64, u64), String> {
+    /// Its notBefore and notAfter, in seconds since 1970.
+    fn validity(&self) -> (u64, u64) {
         let validity = &self.parsed.tbs_certificate.validity;
-        let (not_before, not_after) = (
-            validity.not_before.to_unix_duration(),
-            validity.not_after.to_unix_duration(),
-        );
+        let seconds = |time: &Time| time.to_unix_duration().as_secs();
+        (seconds(&validity.not_before), seconds(&validity.not_after))
+    }
+
+    /// What there is to say when now does not lie between these.
+    fn not_valid_now(&self) -> Option<String> {
+        let validity = &self.parsed.tbs_certificate.validity;
+        let (not_before, not_after) = self.validity();
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
-        if now < not_before || now > not_after {
-            return Err(format!(
+        (!(not_before..=not_after).contains(&now.as_secs())).then(|| {
+            format!(
                 "{}: is valid from {} until {}, not now",
                 self.path, validity.not_before, validity.not_after
-            ));
-        }
-        Ok((not_before.as_secs(), not_after.as_secs()))
+            )
+        })
     }
 
     /// Whether `issuer` made this a responder's certificate (RFC 6960 section 4.2.2.2). Comes back with warnings.

@@ -14,7 +14,8 @@ use ocsp_signer::policy::{No, Policy};
 use ocsp_signer::{issuer, response};
 use ocsp_wire::{
     Digest, Evidence, Foreign, GoodPolicy, HashAlgorithm, IssuerSettings, Item, KeySettings, List,
-    Mode, Octets, Ours, Parameters, Reason, Refusal, Secret, SignRequest, SignerSettings, Status, Text,
+    Mode, Octets, Ours, Parameters, Reason, Refusal, Secret, SignRequest, SignerSettings, Status,
+    Text,
 };
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -46,7 +47,10 @@ impl Scene {
                 source: 0,
                 unknown: settings::NoRecord::Revoked,
                 proof_needed,
-                keys: vec![settings::Key { responder: None }],
+                keys: vec![settings::Key {
+                    responder: None,
+                    digest: 256,
+                }],
             });
             ours.push(IssuerSettings {
                 name: Text::new(name).unwrap(),

@@ -31,6 +31,19 @@ pub enum By {
     Delegate,
 }
 
+/// A moment so many seconds from now, as `openssl ca` wants it.
+fn utc(from_now: i64) -> String {
+    let date = format!("--date=@{}", now() + from_now);
+    let said = must("/", &["date", "--utc", &date, "+%Y%m%d%H%M%SZ"]);
+    said.trim().to_owned()
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs().try_into().unwrap()
+}
+
 /// A CA folder: `ca.crt`, `index.txt`, `newcerts/`, `private/` (nobody's but ours), and `keys/`, whose one key is the
 /// signer's.
 pub struct Ca {
@@ -48,7 +61,7 @@ new_certs_dir = newcerts
 certificate = ca.crt
 private_key = private/ca.key
 serial = serial
-default_days = 30
+default_days = 45
 default_md = sha256
 policy = any
 unique_subject = no
@@ -142,6 +155,43 @@ impl Ca {
         fs::write(self.key(), octets).unwrap();
         set_mode(self.key(), 0o400);
         chown(self.key(), Some(users().1), Some(signer_group())).unwrap();
+    }
+
+    /// Makes a delegated responder beside the first: `NAME.crt`, valid from and until these moments, and `keys/NAME.key`, the
+    /// signer's. Its section `[[issuer.keys]]`.
+    pub fn delegate(&self, name: &str, kind: Kind, from_until: [i64; 2]) -> String {
+        let mut make = vec!["openssl", "req", "-new", "-nodes", "-config", "openssl.cnf"];
+        make.extend(kind.arguments());
+        let (key, csr, subject) = (
+            self.path(&format!("keys/{name}.key")),
+            format!("{name}.csr"),
+            format!("/CN={name}"),
+        );
+        make.extend(["-keyout", &key, "-out", &csr, "-subj", &subject]);
+        must(&self.folder, &make);
+        let [from, until] = from_until.map(utc);
+        self.run(&format!(
+            "openssl ca -batch -config openssl.cnf -extensions responder -startdate {from} -enddate {until} -in {csr} -out {name}.crt"
+        ));
+        set_mode(&key, 0o400);
+        chown(&key, Some(users().1), Some(signer_group())).unwrap();
+        self.section(&key, &format!("{name}.crt"))
+    }
+
+    /// A section `[[issuer.keys]]`.
+    pub fn section(&self, key: &str, responder: &str) -> String {
+        let responder = self.path(responder);
+        format!("[[issuer.keys]]\nkey = {key:?}\nresponder = {responder:?}\n")
+    }
+
+    /// Its `[[issuer]]` with these sections.
+    pub fn issuer_with(&self, more: &str, keys: &[&str]) -> String {
+        format!(
+            "[[issuer]]\nname = {0:?}\nsource = {0:?}\ncertificate = {1:?}\n{more}\n{2}",
+            self.name,
+            self.path("ca.crt"),
+            keys.concat()
+        )
     }
 
     /// Issues `NAME.crt`, as `openssl ca` does.

@@ -269,6 +269,8 @@ pub struct Issuer {
 pub struct Key {
     /// The file of a delegated responder's certificate; without it the key is the issuer's own.
     pub responder: Option<String>,
+    /// The digest under its signatures, in bits, where it is an RSA key; others bring their own.
+    pub digest: u16,
 }
 
 /// What is said of a serial without record (RFC 9919 section 3.2.3, RFC 6960 section 2.2).

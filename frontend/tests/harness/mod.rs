@@ -804,7 +804,10 @@ impl Stage {
                 source: 0,
                 unknown: NoRecord::Unauthorized,
                 proof_needed: true,
-                keys: vec![settings::Key { responder: None }],
+                keys: vec![settings::Key {
+                    responder: None,
+                    digest: 256,
+                }],
             }],
         };
         let stage = Self {

@@ -1,0 +1,148 @@
+//! Several keys of one issuer: who signs when, who is next, and what is said when nobody can.
+
+// A test file as a whole: clippy exempts only the functions marked #[test].
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod harness;
+
+use harness::*;
+use nix::sys::signal::Signal;
+
+const DAY: i64 = 86_400;
+/// Some time ago, and far ahead.
+const LONG: [i64; 2] = [-DAY, 40 * DAY];
+
+struct Plan {
+    folder: Folder,
+    ca: Ca,
+}
+
+impl Plan {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let ca = Ca::new(&folder, "ca", Kind::P256, By::Delegate);
+        ca.issue("good");
+        Self { folder, ca }
+    }
+
+    fn config(&self, keys: &[&str]) -> String {
+        head(ADMIN) + &self.ca.source("") + &self.ca.issuer_with("", keys)
+    }
+
+    /// Who signed an answer, by the subject of the certificate that came with it.
+    fn signer(&self, server: &Server) -> String {
+        let answer = server.post(&self.ca.request("-no_nonce -cert good.crt"));
+        let said = self.ca.reads(&answer.answer());
+        let subject = said.lines().find_map(|line| {
+            let name = line.trim().strip_prefix("Subject: ")?.replace(' ', "");
+            Some(name.strip_prefix("CN=")?.to_owned())
+        });
+        subject.unwrap_or_else(|| panic!("{said}"))
+    }
+}
+
+/// conformance 35: without a preference of the client's, the first key that is configured signs.
+#[test]
+fn the_first_key_signs_and_a_younger_one_of_its_algorithm_takes_over() {
+    let plan = Plan::new();
+    let rsa = plan.ca.delegate("rsa", Kind::Rsa, LONG);
+    let ec = plan.ca.delegate("ec", Kind::P256, LONG);
+    let next = plan.ca.delegate("next", Kind::Rsa, [6, 40 * DAY]);
+    let server = Server::new(&plan.folder, &plan.config(&[&rsa, &ec, &next]));
+    server.says("warning: ocsp-signer[");
+    assert_eq!(plan.signer(&server), "rsa");
+    // When its notBefore comes, without a reload.
+    until("the next key signs", || {
+        (plan.signer(&server) == "next").then_some(())
+    });
+    assert_eq!(server.generation().number, 1);
+    let page = server.metrics();
+    for key in 0..3 {
+        let name = format!("ocsp_key_not_after_seconds{{issuer=\"ca\",key=\"{key}\"}} ");
+        let left = i64::try_from(metric(&page, &name)).unwrap() - now();
+        assert!((39 * DAY..=40 * DAY).contains(&left), "{left}");
+    }
+    // The first one alone again.
+    server.reload(&plan.config(&[&rsa]));
+    server.next_generation(1);
+    assert_eq!(plan.signer(&server), "rsa");
+}
+
+#[test]
+fn an_end_that_comes_near_is_said_once_and_a_successor_is_not_warned_about() {
+    let plan = Plan::new();
+    let ends = plan.ca.delegate("ends", Kind::P256, [-DAY, 6 * DAY]);
+    let next = plan.ca.delegate("next", Kind::Rsa, [5 * DAY, 40 * DAY]);
+    let server = Server::new(&plan.folder, &plan.config(&[&ends]));
+    server.says("warning: issuer \"ca\": in less than 7 days, at ");
+    assert_eq!(server.log().matches("in less than").count(), 1);
+    let mark = server.mark();
+    server.reload(&plan.config(&[&ends, &next]));
+    server.next_generation(1);
+    plan.signer(&server);
+    server.says_after(mark, "next.crt: is valid from ");
+    assert_eq!(server.log().matches("in less than").count(), 1);
+}
+
+#[test]
+fn when_no_key_can_sign_any_more_readiness_fails_and_a_reload_mends_it() {
+    let plan = Plan::new();
+    let ends = plan.ca.delegate("ends", Kind::P256, [-DAY, 8]);
+    let next = plan.ca.delegate("next", Kind::P256, LONG);
+    let server = Server::new(&plan.folder, &plan.config(&[&ends]));
+    server.says("warning: issuer \"ca\": in less than 1 days, at ");
+    assert_eq!(server.admin("/readyz").0, 200);
+    assert_eq!(plan.signer(&server), "ends");
+    until("it is not ready any more", || {
+        let (status, text) = server.admin("/readyz");
+        let expected = "issuer \"ca\" cannot sign: no certificate of its keys is valid now\n";
+        (status == 503 && text == expected).then_some(())
+    });
+    let question = plan.ca.request("-no_nonce -cert good.crt");
+    assert_eq!(server.post(&question).error(), 2);
+    server.says(
+        "error: issuer \"ca\": no certificate is valid now that a key of its could sign under",
+    );
+    // Nor does a generation start with it.
+    server.signal(Signal::SIGHUP);
+    server.says("goes on serving as before");
+    server.reload(&plan.config(&[&ends, &next]));
+    server.next_generation(1);
+    assert_eq!(plan.signer(&server), "next");
+    assert_eq!(server.admin("/readyz").0, 200);
+}
+
+#[test]
+fn what_does_not_fit_beside_several_keys_is_refused() {
+    let plan = Plan::new();
+    let key = plan.ca.section("/k.key", "responder.crt");
+    let refused = |config: &str, expected: &str| {
+        let (code, said) = Server::fails(&plan.folder, config);
+        assert_eq!(code, 3, "{said}");
+        contains(&said, &[expected]);
+    };
+    let beside = head("") + &plan.ca.source("") + &plan.ca.issuer_with("key = \"/a.key\"", &[&key]);
+    refused(
+        &beside,
+        "each key in its own section [[issuer.keys]], and none beside them",
+    );
+    let without = key.replace("key = \"/k.key\"\n", "");
+    refused(
+        &plan.config(&[&key, &without]),
+        "[[keys]] 2: key \"key\": found nothing, expected an absolute path",
+    );
+    let many = vec![&*key; 17];
+    refused(
+        &plan.config(&many),
+        "key \"keys\": found 17 sections, expected at most 16",
+    );
+    refused(
+        &plan.config(&[&(key.clone() + "validity = \"1d\"\n")]),
+        "key \"validity\" is not known",
+    );
+}
