@@ -137,6 +137,8 @@ pub struct Issuer {
     pub unknown: NoRecord,
     /// What *good* needs.
     pub good: GoodPolicy,
+    /// Since when all its certificates are revoked, because its key was compromised; seconds since 1970.
+    pub compromised: Option<u64>,
 }
 
 /// A key that signs in an issuer's name.
@@ -502,6 +504,7 @@ fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
             ],
             GoodPolicy::Certificate,
         )?,
+        compromised: section.moment("compromised")?,
     };
     if let (
         GoodPolicy::Certificate,

@@ -116,6 +116,7 @@ pub fn for_frontend(
                 source: issuer.source,
                 unknown: issuer.unknown,
                 proof_needed: issuer.good == GoodPolicy::Certificate,
+                compromised: issuer.compromised,
                 keys: issuer.keys.iter().map(frontend_key).collect(),
             })
             .collect(),

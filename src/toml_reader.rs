@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use ocsp_frontend_settings::Secret;
+use toml::value::{Datetime, Offset};
 use toml::{Table, Value};
 
 use crate::credential;
@@ -199,6 +200,19 @@ impl Reader {
         }
     }
 
+    /// A moment, in seconds since 1970, that may be left out.
+    pub fn moment(&mut self, key: &'static str) -> Result<Option<u64>, Mistake> {
+        let expected = "a date and a time in UTC, without quotes, such as 2026-01-31T12:00:00Z";
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Datetime(found)) => match seconds(&found) {
+                Some(seconds) => Ok(Some(seconds)),
+                None => Err(self.mistake(key, found, expected)),
+            },
+            Some(other) => Err(self.mistake(key, shown(&other), expected)),
+        }
+    }
+
     /// A whole number within bounds.
     pub fn number(
         &mut self,
@@ -370,6 +384,27 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
+/// Seconds since 1970 of a moment in UTC that is not before it.
+fn seconds(moment: &Datetime) -> Option<u64> {
+    let (date, time) = (moment.date?, moment.time?);
+    if moment.offset != Some(Offset::Z) || date.year < 1970 {
+        return None;
+    }
+    let year = u64::from(date.year);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let before = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let month = usize::from(date.month.checked_sub(1)?);
+    let mut days = (1970..year)
+        .map(|year| 365 + u64::from(leap(year)))
+        .sum::<u64>();
+    days += before.get(month)? + u64::from(date.day.checked_sub(1)?);
+    days += u64::from(leap(year) && date.month > 2);
+    let second = u64::from(time.second.unwrap_or(0));
+    Some(days * 86_400 + u64::from(time.hour) * 3600 + u64::from(time.minute) * 60 + second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,5 +435,23 @@ mod tests {
         assert_eq!(distance("validty", "validity"), 1);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn a_moment_is_counted_as_others_count_it() {
+        let of = |text: &str| seconds(&text.parse().unwrap());
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2000-02-29T12:34:56Z", Some(951_827_696)),
+            ("2000-03-01T00:00:00Z", Some(951_868_800)),
+            ("2026-11-24T22:40:00Z", Some(1_795_560_000)),
+            ("2100-03-01T00:00:00Z", Some(4_107_542_400)),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-01-01T00:00:00", None),
+            ("2026-01-01T00:00:00+01:00", None),
+            ("2026-01-01", None),
+        ] {
+            assert_eq!(of(text), expected, "{text}");
+        }
     }
 }

@@ -146,3 +146,34 @@ fn what_does_not_fit_beside_several_keys_is_refused() {
         "key \"validity\" is not known",
     );
 }
+
+/// conformance 55: every certificate of a CA whose key was compromised is revoked, the source's *good* and what it does not know
+/// included.
+#[test]
+fn all_certificates_of_a_compromised_issuer_are_revoked() {
+    let folder = Folder::new();
+    let ca = Ca::of_three(&folder, Kind::P256, By::Delegate);
+    let server = Server::of(&folder, &ca, "compromised = 2025-05-04T03:02:01Z");
+    for name in ["good", "revoked", "unlisted"] {
+        let question = ca.request(&format!("-cert {name}.crt"));
+        let said = ca.reads(&server.post(&question).answer());
+        contains(
+            &said,
+            &[
+                "Cert Status: revoked",
+                "Revocation Time: May  4 03:02:01 2025 GMT",
+                "cACompromise",
+            ],
+        );
+    }
+    let question = ca.request("-no_nonce -cert good.crt");
+    let answer = server.post(&question).answer();
+    assert!(ca.reads(&answer).contains("Cert Status: revoked"));
+    let wrong = head("") + &ca.source("") + &ca.issuer("compromised = \"yesterday\"");
+    let (code, said) = Server::fails(&folder, &wrong);
+    assert_eq!(code, 3, "{said}");
+    contains(
+        &said,
+        &["expected a date and a time in UTC, without quotes"],
+    );
+}

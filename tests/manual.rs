@@ -419,7 +419,7 @@ fn compare_default(name: &str, key: &Key) {
 
 /// Where a document says "none", nothing is there until the key is written.
 fn compare_none(name: &str, key: &Key, draft: &Draft, without: &Config) {
-    let written = ["'/probe'", "'127.0.0.1:1'"]
+    let written = ["'/probe'", "'127.0.0.1:1'", "2026-01-01T00:00:00Z"]
         .map(|value| parse(&draft.with(&key.section, &key.name, value)));
     if let Some(with) = written.iter().flatten().next() {
         let (with, without) = (format!("{with:?}"), format!("{without:?}"));
@@ -432,7 +432,7 @@ fn compare_none(name: &str, key: &Key, draft: &Draft, without: &Config) {
         );
     } else {
         // A key that has no place beside the others of the least configuration, or that is sections.
-        let [mistake, _] = written.map(|written| written.unwrap_err());
+        let [mistake, ..] = written.map(|written| written.unwrap_err());
         let expected = [", expected nothing", ", expected sections [["];
         assert!(
             expected.iter().any(|expected| mistake.contains(expected)),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use ocsp_frontend_settings::NoRecord;
-use ocsp_wire::{Evidence, Foreign, Item, Octets, Ours, Refusal, Status};
+use ocsp_wire::{Evidence, Foreign, Item, Octets, Ours, Reason, Refusal, Status};
 use openssl::sha::sha256;
 
 use crate::cache::{Cache, Entry, Key};
@@ -19,7 +19,7 @@ use crate::response::{OcspError, Times};
 use crate::seldom::Seldom;
 use crate::serial::{self, is_issuable};
 use crate::signer::{NotSigned, Signer};
-use crate::status::{NoAnswer, Record, Source, Urgency};
+use crate::status::{NoAnswer, Proof, Record, Revocation, Source, Urgency};
 
 /// A signed answer, ready to be sent any number of times.
 #[derive(Debug, Clone)]
@@ -92,11 +92,18 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// What the source knows of a serial. Of one that no certificate can carry there is nothing to know.
     async fn record(&self, serial: &[u8], urgency: Urgency) -> Result<Option<Record>, NoAnswer> {
-        if is_issuable(serial) {
-            self.source.look_up(serial, self.issuer, urgency).await
-        } else {
-            Ok(None)
+        if !is_issuable(serial) {
+            return Ok(None);
         }
+        // Whatever the source says of it: whoever has the key could have issued any serial.
+        if let Some(time) = self.issuer.compromised {
+            let reason = Some(Reason::CaCompromise);
+            return Ok(Some(Record {
+                revoked: Some(Revocation { time, reason }),
+                proof: Proof::None,
+            }));
+        }
+        self.source.look_up(serial, self.issuer, urgency).await
     }
 
     /// What this issuer says of a serial without record; none is the error *unauthorized*.

@@ -23,6 +23,8 @@ pub struct Issuer {
     pub unknown: NoRecord,
     /// Whether the signer wants the certificate for *good*.
     pub proof_needed: bool,
+    /// Since when all its certificates are revoked, because its key was compromised (RFC 6960 section 2.7).
+    pub compromised: Option<u64>,
     /// Its name, as DER, as its certificate has it.
     pub subject: Box<[u8]>,
     /// Since when its certificate is valid, in seconds since 1970: nothing it issued was revoked before.
@@ -169,6 +171,7 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
         source: settings.source,
         unknown: settings.unknown,
         proof_needed: settings.proof_needed,
+        compromised: settings.compromised,
         subject: subject.into(),
         not_before: certificate.not_before,
         signatories: signatories.collect::<Result<_, _>>()?,

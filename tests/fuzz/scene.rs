@@ -47,6 +47,7 @@ impl Scene {
                 source: 0,
                 unknown: settings::NoRecord::Revoked,
                 proof_needed,
+                compromised: None,
                 keys: vec![settings::Key {
                     responder: None,
                     digest: 256,

@@ -259,6 +259,8 @@ pub struct Issuer {
     pub unknown: NoRecord,
     /// Whether the signer wants the certificate for *good*.
     pub proof_needed: bool,
+    /// Since when all its certificates are revoked, because its key was compromised; seconds since 1970.
+    pub compromised: Option<u64>,
     /// The keys that sign in its name; their places are the key indexes of the boundary.
     pub keys: Vec<Key>,
 }

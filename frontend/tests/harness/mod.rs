@@ -804,6 +804,7 @@ impl Stage {
                 source: 0,
                 unknown: NoRecord::Unauthorized,
                 proof_needed: true,
+                compromised: None,
                 keys: vec![settings::Key {
                     responder: None,
                     digest: 256,
