@@ -43,6 +43,7 @@ pub const CALLS: &[Call] = &[
     call!(SYS_read),
     call!(SYS_recvfrom),
     call!(SYS_restart_syscall), // what a stopped process was waiting for, when it goes on
+    call!(SYS_rt_sigprocmask), // glibc 2.41, at a thread's first random numbers by vDSO (Linux 6.11)
     call!(SYS_sendto),
     call!(SYS_setsockopt),
     call!(SYS_shutdown),

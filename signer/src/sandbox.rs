@@ -9,7 +9,7 @@ use ocsp_wire::{Secret, SignerSettings};
 /// What the signer asks of the kernel from the moment it serves: to read and write its three descriptors, memory,
 /// threads that wait for each other, time, random numbers, and to end. It opens nothing, connects to nothing, starts
 /// nothing.
-pub const CALLS: [Call; 16] = [
+pub const CALLS: [Call; 17] = [
     call!(SYS_brk),
     call!(SYS_clock_gettime), // without vDSO only
     call!(SYS_exit_group),
@@ -23,6 +23,7 @@ pub const CALLS: [Call; 16] = [
     call!(SYS_munmap),
     call!(SYS_recvfrom),
     call!(SYS_restart_syscall), // what a stopped process was waiting for, when it goes on
+    call!(SYS_rt_sigprocmask), // glibc 2.41, at a thread's first random numbers by vDSO (Linux 6.11)
     call!(SYS_sendto),
     call!(SYS_sigaltstack), // on the way out
     call!(SYS_write),
