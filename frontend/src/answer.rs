@@ -34,6 +34,8 @@ pub struct Ready {
     pub times: Times,
     /// SHA-256 of `der`.
     pub digest: [u8; 32],
+    /// Whether *good* is all that it says.
+    pub good: bool,
 }
 
 impl Deref for Reply {
@@ -44,9 +46,14 @@ impl Deref for Reply {
 }
 
 impl Reply {
-    fn new(der: Bytes, times: Times) -> Self {
-        let digest = sha256(&der);
-        Self(Arc::new(Ready { der, times, digest }))
+    fn new(der: Bytes, times: Times, items: &[Item]) -> Self {
+        let is_good = |item: &Item| matches!(item, Item::Ours(ours) if ours.status == Status::Good);
+        Self(Arc::new(Ready {
+            digest: sha256(&der),
+            der,
+            times,
+            good: items.iter().all(is_good),
+        }))
     }
 
     /// A number that differs from answer to answer.
@@ -480,7 +487,7 @@ impl Responder {
                 .await
             {
                 Ok(signed) if signed.times.contain(now()) => {
-                    return Ok(Reply::new(signed.der, signed.times));
+                    return Ok(Reply::new(signed.der, signed.times, items));
                 }
                 // One of the two clocks was read before it was set.
                 Ok(_) => return Err(OcspError::TryLater),

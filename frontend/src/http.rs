@@ -1,6 +1,6 @@
 //! OCSP over HTTP/1.1 and 1.0 (RFC 9919 sections 6 and 7, RFC 6960 appendix A): octets in, octets out. POST, GET in every
-//! spelling that clients use, HEAD; everything else is the right 4xx. Trusts nothing that a client sends, waits for
-//! nothing without end.
+//! spelling that clients use, HEAD; everything else is the right 4xx. What is said of an answer's age comes from one reading
+//! of the clock. Trusts nothing that a client sends, waits for nothing without end.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, EXPIRES, HeaderMap,
     HeaderValue, LAST_MODIFIED, RETRY_AFTER,
 };
 use hyper::server::conn::http1;
@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Reply, now};
+use crate::conditional::{self, Outcome, Validators};
 use crate::listener::Serving;
 use crate::request::{LARGEST, Length, length};
 use crate::response::OcspError;
@@ -73,23 +74,27 @@ async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full
     let method = request.method().clone();
     match method {
         Method::POST => match body(request, serving.body_timeout).await {
-            Ok(der) => signed(serving.responder.answer(&der).await, None),
+            Ok(der) => answered(&serving.responder.answer(&der).await),
             Err(refusal) => refusal,
         },
-        Method::GET | Method::HEAD => match target(request.uri().path()) {
-            Ok(der) => signed(serving.responder.answer(&der).await, Some(serving.max_age)),
-            Err(NoRequest::Malformed) => {
-                signed(Answer::Error(OcspError::MalformedRequest), Some(0))
+        Method::GET | Method::HEAD => {
+            let (parts, _unread) = request.into_parts();
+            match target(parts.uri.path()) {
+                Ok(der) => {
+                    let answer = serving.responder.answer(&der).await;
+                    got(&answer, &parts.headers, serving.max_age)
+                }
+                Err(NoRequest::Malformed) => answered(&Answer::Error(OcspError::MalformedRequest)),
+                Err(NoRequest::TooLong) => plain(
+                    StatusCode::URI_TOO_LONG,
+                    "the request target is too long: use POST\n",
+                ),
+                Err(NoRequest::NotOcsp) => plain(
+                    StatusCode::NOT_FOUND,
+                    "this is an OCSP responder (RFC 6960)\n",
+                ),
             }
-            Err(NoRequest::TooLong) => plain(
-                StatusCode::URI_TOO_LONG,
-                "the request target is too long: use POST\n",
-            ),
-            Err(NoRequest::NotOcsp) => plain(
-                StatusCode::NOT_FOUND,
-                "this is an OCSP responder (RFC 6960)\n",
-            ),
-        },
+        }
         _ => {
             let mut refusal = plain(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -239,20 +244,13 @@ fn unescaped(path: &str) -> Vec<u8> {
     octets
 }
 
-/// An answer as a response; `max_age` where it may say how long it may be kept: on GET and HEAD.
-fn signed(answer: Answer, max_age: Option<u64>) -> Response<Full<Bytes>> {
-    let no_store = HeaderValue::from_static("no-store");
-    let (der, reply, cache_control) = match &answer {
-        Answer::Shared(reply) => {
-            let control = max_age.map(|most| public(reply, most));
-            (reply.der.clone(), Some(reply), control)
-        }
-        Answer::Private(reply) => {
-            let private = HeaderValue::from_static("private, max-age=0, must-revalidate");
-            (reply.der.clone(), Some(reply), max_age.map(|_| private))
-        }
-        Answer::Unsettled(reply) => (reply.der.clone(), None, Some(no_store)),
-        Answer::Error(error) => (error.der(), None, Some(no_store)),
+/// An answer as it goes to POST: only what must not be kept says so (RFC 9110 section 9.3.3).
+fn answered(answer: &Answer) -> Response<Full<Bytes>> {
+    let no_store = Some(HeaderValue::from_static("no-store"));
+    let (der, cache_control) = match answer {
+        Answer::Shared(reply) | Answer::Private(reply) => (reply.der.clone(), None),
+        Answer::Unsettled(reply) => (reply.der.clone(), no_store),
+        Answer::Error(error) => (error.der(), no_store),
     };
     let mut response = Response::new(Full::new(der));
     let headers = response.headers_mut();
@@ -263,21 +261,68 @@ fn signed(answer: Answer, max_age: Option<u64>) -> Response<Full<Bytes>> {
     if let Some(cache_control) = cache_control {
         headers.insert(CACHE_CONTROL, cache_control);
     }
-    if let (Some(reply), Some(_)) = (reply, max_age) {
-        validators(headers, reply);
-    }
     if matches!(answer, Answer::Error(OcspError::TryLater)) {
         headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     }
     response
 }
 
+/// An answer to GET or HEAD. Only one that others may be given as well is compared with what the client has.
+fn got(answer: &Answer, asked: &HeaderMap, max_age: u64) -> Response<Full<Bytes>> {
+    let now = now();
+    let (reply, cache_control) = match answer {
+        Answer::Shared(reply) => (reply, public(reply, now, max_age)),
+        Answer::Private(reply) => {
+            let private = HeaderValue::from_static("private, max-age=0, must-revalidate");
+            (reply, private)
+        }
+        Answer::Unsettled(_) | Answer::Error(_) => return answered(answer),
+    };
+    let tag = entity_tag(reply);
+    // A clock that was set back meanwhile must not make an answer younger than its date (RFC 9110 section 8.8.2.1).
+    let last_modified = reply.times.this_update.min(now);
+    let mut outcome = Outcome::Whole;
+    if matches!(answer, Answer::Shared(_)) && conditional::is_conditional(asked) {
+        let validators = Validators {
+            tag: tag.as_bytes(),
+            last_modified,
+            dated: reply.good,
+        };
+        outcome = conditional::evaluate(asked, &validators);
+    }
+    let mut response = match outcome {
+        Outcome::Whole => answered(answer),
+        Outcome::NotModified => {
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        }
+        Outcome::Failed => {
+            let text = "the answer is not, or no longer, the one that was expected\n";
+            return plain(StatusCode::PRECONDITION_FAILED, text);
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, cache_control);
+    for (name, value) in [
+        (DATE, date(now)),
+        (ETAG, tag),
+        (LAST_MODIFIED, date(last_modified)),
+        (EXPIRES, date(reply.times.next_update)),
+    ] {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
 /// How long anybody may keep an answer (RFC 9919 section 7.2): never until its nextUpdate, and less with every second.
-fn public(reply: &Reply, most: u64) -> HeaderValue {
+fn public(reply: &Reply, now: u64, most: u64) -> HeaderValue {
     let left = reply
         .times
         .next_update
-        .saturating_sub(now())
+        .saturating_sub(now)
         .saturating_sub(1);
     let text = format!(
         "max-age={}, public, no-transform, must-revalidate",
@@ -287,26 +332,22 @@ fn public(reply: &Reply, most: u64) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("no-store"))
 }
 
-/// ETag, Last-Modified and Expires (RFC 9919 section 6). Last-Modified is thisUpdate, which without `backdate` is
-/// producedAt as well.
-fn validators(headers: &mut HeaderMap, reply: &Reply) {
+/// The ETag: SHA-256 of the answer, in hexadecimal digits (RFC 9919 section 6).
+fn entity_tag(reply: &Reply) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
     let mut tag = String::with_capacity(66);
     tag.push('"');
     for octet in reply.digest {
-        tag.push_str(&format!("{octet:02X}"));
+        tag.push(digit(octet >> 4).to_ascii_uppercase());
+        tag.push(digit(octet & 15).to_ascii_uppercase());
     }
     tag.push('"');
-    let date =
-        |seconds| httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    for (name, value) in [
-        (ETAG, tag),
-        (LAST_MODIFIED, date(reply.times.this_update)),
-        (EXPIRES, date(reply.times.next_update)),
-    ] {
-        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
-            headers.insert(name, value);
-        }
-    }
+    tag
+}
+
+/// An IMF-fixdate (RFC 9110 section 5.6.7).
+fn date(seconds: u64) -> String {
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 /// A refusal that is no OCSP.

@@ -3,14 +3,16 @@
 //! not its sources' form, not its signer.
 //!
 //! The way of a request, each room once: [`listener`] accepts, [`http`] or [`raw`] cut out the octets, [`request`] makes
-//! them a typed question, [`choice`] says by which key it is signed, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from the
-//! [`signer`], whose words [`response`] compares with the question, and whose signatures [`verify`] verifies.
+//! them a typed question, [`choice`] says by which key it is signed, [`answer`] finds the answer, in the [`cache`], from a
+//! source of [`status`], or from the [`signer`], whose words [`response`] compares with the question, and whose signatures
+//! [`verify`] verifies. By [`conditional`] nobody over HTTP is sent what it has.
 
 pub mod admin;
 pub mod answer;
 pub mod cache;
 pub mod certificate;
 pub mod choice;
+pub mod conditional;
 pub mod control;
 pub mod counts;
 pub mod expiry;
