@@ -11,7 +11,7 @@ use ocsp_frontend_settings::NoRecord;
 use ocsp_wire::{Evidence, Foreign, Item, Octets, Ours, Reason, Refusal, Status};
 use openssl::sha::sha256;
 
-use crate::cache::{Cache, Entry, Key};
+use crate::cache::{Cache, Entry, Key, renew_by};
 use crate::counts::Counts;
 use crate::issuer::{Issuer, Issuers};
 use crate::request::{self, CertId, Hash, Malformed, Question};
@@ -36,6 +36,8 @@ pub struct Ready {
     pub digest: [u8; 32],
     /// Whether *good* is all that it says.
     pub good: bool,
+    /// When it must have been renewed, in seconds since 1970.
+    pub renew_by: u64,
 }
 
 impl Deref for Reply {
@@ -50,6 +52,7 @@ impl Reply {
         let is_good = |item: &Item| matches!(item, Item::Ours(ours) if ours.status == Status::Good);
         Self(Arc::new(Ready {
             digest: sha256(&der),
+            renew_by: renew_by(times, now()),
             der,
             times,
             good: items.iter().all(is_good),
@@ -250,18 +253,21 @@ impl Responder {
         }
     }
 
-    /// A cached answer whose status the source may still be believed to say.
+    /// A cached answer whose status the source may still be believed to say, and that need not be renewed first.
     fn hit(self: &Arc<Self>, asked: Asked<'_>, key: &Key) -> Option<Answer> {
-        let entry = self.cache.find(key)?;
-        let believed = entry.holds(now()) && entry.age() < asked.source.revalidate;
-        believed.then(|| self.shared(key, &entry))
+        let (entry, now) = (self.cache.find(key)?, now());
+        let believed = entry.holds(now) && entry.age() < asked.source.revalidate;
+        (believed && !entry.is_overdue(now)).then(|| self.shared(key, &entry))
     }
 
     /// Asks the source, and signs what has changed or is to be renewed. One at a time for each key, so that what a source
     /// said earlier never takes the place of what it said later.
     async fn settle(self: &Arc<Self>, asked: Asked<'_>, key: &Key, purpose: Purpose) -> Answer {
         let entry = self.cache.find(key).filter(|entry| entry.holds(now()));
-        let renew = |entry: &Entry| purpose == Purpose::Renew && entry.is_due(now());
+        let renew = |entry: &Entry| {
+            let now = now();
+            entry.is_overdue(now) || (purpose == Purpose::Renew && entry.is_due(now))
+        };
         // Somebody may have come first, between the miss and the flight.
         if let Some(entry) = &entry
             && entry.age() < asked.source.revalidate
@@ -292,7 +298,10 @@ impl Responder {
                 entry.confirm(looked_up);
                 match self.sign_and_keep(asked, key, record, looked_up).await {
                     Ok(reply) => Answer::Shared(reply),
-                    Err(_) if entry.holds(now()) => Answer::Shared(entry.reply.clone()),
+                    Err(_) if entry.holds(now()) => {
+                        entry.renewal_is_over(now());
+                        Answer::Shared(entry.reply.clone())
+                    }
                     Err(error) => Answer::Error(error),
                 }
             }
@@ -539,7 +548,7 @@ impl Responder {
 /// What a source is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// To answer: a signature that still holds will do.
+    /// To answer: a signature that still holds will do, unless it is overdue.
     Answer,
     /// To sign anew what is due.
     Renew,

@@ -15,10 +15,37 @@ use tokio::sync::OnceCell;
 
 use crate::answer::Reply;
 use crate::issuer::ALGORITHMS;
+use crate::response::Times;
 use crate::status::Said;
 
 /// Octets that an answer takes beside its own: key, headers, the cache's own bookkeeping.
 const BESIDE: u64 = 768;
+
+const FOUR_DAYS: u64 = 4 * 86_400;
+const EIGHT_HOURS: u64 = 8 * 3600;
+
+/// When an answer that was made at `made` must have been renewed, in seconds since 1970 (CA/Browser Forum TLS BR section
+/// 4.9.9): 8 h before its nextUpdate and 4 days after its thisUpdate; of one that is valid for less than 16 h, before half
+/// of that is left. An answer that is made later than that, by backdating or near the end of the certificate that signs,
+/// could not be renewed in time: half of what is left of it counts.
+pub fn renew_by(times: Times, made: u64) -> u64 {
+    let Times {
+        this_update,
+        next_update,
+    } = times;
+    // Both seconds count.
+    let validity = next_update.saturating_sub(this_update) + 1;
+    let limit = if validity < 2 * EIGHT_HOURS {
+        next_update.saturating_sub(validity.div_ceil(2))
+    } else {
+        (next_update - EIGHT_HOURS).min(this_update + FOUR_DAYS)
+    };
+    if limit > made {
+        limit
+    } else {
+        made + (next_update.saturating_sub(made) / 2).max(1)
+    }
+}
 
 /// Everything that shapes an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,13 +83,12 @@ impl Entry {
     /// An answer to what the source said at `confirmed`.
     pub fn new(reply: Reply, said: Said, revoked: bool, confirmed: Instant) -> Self {
         let times = reply.times;
-        let four_days = 4 * 86_400;
-        let after = ((times.next_update - times.this_update) / 2).min(four_days);
+        let after = ((times.next_update - times.this_update) / 2).min(FOUR_DAYS);
         // Up to 10 % earlier, by chance, so that what was signed together is not renewed together. The hash of the answer
         // is chance enough.
         let early = after / 10 * u64::from(reply.chance()) / 255;
         Self {
-            refresh_at: times.this_update + after - early,
+            refresh_at: (times.this_update + after - early).min(reply.renew_by),
             reply,
             said,
             revoked,
@@ -91,6 +117,11 @@ impl Entry {
     /// Whether a new signature is due.
     pub fn is_due(&self, now: u64) -> bool {
         now >= self.refresh_at
+    }
+
+    /// Whether it is not to be served any more before a new signature was tried. Where that has failed, a little later.
+    pub fn is_overdue(&self, now: u64) -> bool {
+        now >= self.reply.renew_by && now >= self.try_at.load(Ordering::Relaxed)
     }
 
     /// Whether a new signature is due, for the one caller who then has to see to it.
@@ -215,4 +246,39 @@ impl<F> Drop for Flight<'_, F> {
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_renewed_in_time() {
+        const HOUR: u64 = 3600;
+        const DAY: u64 = 24 * HOUR;
+        let this_update = 1_700_000_000;
+        let limit = |validity: u64, made: u64| {
+            let next_update = this_update + validity - 1;
+            let times = Times {
+                this_update,
+                next_update,
+            };
+            renew_by(times, this_update + made) - this_update
+        };
+        // 10 and 3 days; 16 h, and a second less; short ones.
+        assert_eq!(limit(10 * DAY, 0), 4 * DAY);
+        assert_eq!(limit(4 * DAY + 8 * HOUR + 1, 0), 4 * DAY);
+        assert_eq!(limit(4 * DAY + 8 * HOUR, 0), 4 * DAY - 1);
+        assert_eq!(limit(3 * DAY, 0), 3 * DAY - 8 * HOUR - 1);
+        assert_eq!(limit(16 * HOUR, 0), 8 * HOUR - 1);
+        assert_eq!(limit(16 * HOUR - 1, 0), 8 * HOUR - 2);
+        assert_eq!(limit(HOUR, 0), HOUR / 2 - 1);
+        assert_eq!(limit(60, 0), 29);
+        // Made late: backdated by an hour; by all that it had; in the last seconds of a certificate.
+        assert_eq!(limit(DAY, HOUR), 16 * HOUR - 1);
+        assert_eq!(limit(2 * HOUR, HOUR), HOUR + (HOUR - 1) / 2);
+        assert_eq!(limit(3, 0), 1);
+        assert_eq!(limit(2, 0), 1);
+        assert_eq!(limit(1, 0), 1);
+    }
 }

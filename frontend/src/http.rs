@@ -317,13 +317,11 @@ fn got(answer: &Answer, asked: &HeaderMap, max_age: u64) -> Response<Full<Bytes>
     response
 }
 
-/// How long anybody may keep an answer (RFC 9919 section 7.2): never until its nextUpdate, and less with every second.
+/// How long anybody may keep an answer (RFC 9919 section 7): less with every second, not until its nextUpdate, and not until
+/// it is renewed here.
 fn public(reply: &Reply, now: u64, most: u64) -> HeaderValue {
-    let left = reply
-        .times
-        .next_update
-        .saturating_sub(now)
-        .saturating_sub(1);
+    let until = reply.renew_by.min(reply.times.next_update);
+    let left = until.saturating_sub(now).saturating_sub(1);
     let text = format!(
         "max-age={}, public, no-transform, must-revalidate",
         left.min(most)

@@ -502,6 +502,99 @@ fn a_signature_with_half_its_life_ahead_is_not_renewed() {
     assert_eq!(frontend.count(), 1);
 }
 
+/// Answers of this age and with so much ahead; the first of them is past its limit in a second or two, later ones are new.
+fn first_ends(
+    stage: &Stage,
+    (ago, ahead): (u64, u64),
+    mut second: impl FnMut(&SignRequest) -> Vec<u8> + Send + 'static,
+) -> Frontend {
+    let authority = Arc::clone(&stage.authority);
+    let mut first = true;
+    stage.start(move |asked| {
+        if std::mem::take(&mut first) {
+            authority.answers_at(asked, When::around(ago, ahead))
+        } else {
+            second(asked)
+        }
+    })
+}
+
+/// The limits: 8 h before nextUpdate, 4 days after thisUpdate, half of a short validity. Each is two seconds away.
+const ENDS: [(u64, u64); 3] = [
+    (16 * 3600 - 2, 8 * 3600 + 2),
+    (96 * 3600 - 2, 144 * 3600 + 2),
+    (58, 61),
+];
+
+/// conformance 58: a new answer is there 8 h before nextUpdate and 4 days after thisUpdate; of one valid for less than 16 h,
+/// before half of that is left.
+#[test]
+fn an_answer_past_its_limit_is_not_served_before_it_is_renewed() {
+    for (ago, ahead) in ENDS {
+        let stage = Stage::new();
+        let authority = Arc::clone(&stage.authority);
+        let frontend = first_ends(&stage, (ago, ahead), move |asked| {
+            sleep_ms(100); // long enough to be overtaken by a hit that does not wait
+            authority.answers(asked)
+        });
+        let good = stage.authority.ask(GOOD).request();
+        let first = told(&frontend.post(&good));
+        let limit = first.this_update + ago + 2;
+        until("the limit", || now() >= limit);
+        for _ in 0..3 {
+            let told = told(&frontend.post(&good));
+            assert!(told.this_update >= limit, "{told:?}, {limit}");
+        }
+        assert_eq!(frontend.count(), 2);
+    }
+}
+
+/// conformance 58, 62: where it cannot be renewed it is served as long as it holds, and nobody may keep it.
+#[test]
+fn an_answer_past_its_limit_that_cannot_be_renewed_is_served_while_it_holds() {
+    let stage = Stage::new();
+    let authority = Arc::clone(&stage.authority);
+    let mut refusals = 2;
+    let frontend = first_ends(&stage, ENDS[2], move |asked| {
+        if refusals == 0 {
+            return authority.answers(asked);
+        }
+        refusals -= 1;
+        refused(asked.id, Refusal::Crypto)
+    });
+    let good = stage.authority.ask(GOOD).request();
+    let mut client = frontend.client();
+    let first = client.get(&good).body;
+    let limit = told(&first).this_update + ENDS[2].0 + 2;
+    until("the limit", || now() >= limit);
+    let (mut kept, mut asked) = (0, frontend.count());
+    until("the renewed answer", || {
+        let response = client.get(&good);
+        let renewed = response.body != first;
+        if !renewed {
+            let control = response.header("cache-control").unwrap();
+            assert!(control.starts_with("max-age=0, "), "{control}");
+            kept += 1;
+            asked = frontend.count();
+        }
+        renewed
+    });
+    // Not with every hit is it tried again.
+    assert!(kept > 10, "{kept}");
+    assert_eq!((asked, frontend.count()), (3, 4));
+
+    // Nor without a signer.
+    let frontend = first_ends(&stage, ENDS[2], |_| Vec::new());
+    let first = frontend.post(&good);
+    frontend.end_boundary();
+    frontend.logs("<4>the signer is gone");
+    let limit = told(&first).this_update + ENDS[2].0 + 2;
+    until("the limit", || now() >= limit);
+    for _ in 0..3 {
+        assert_eq!(frontend.post(&good), first);
+    }
+}
+
 #[test]
 fn an_answer_whose_next_update_has_passed_is_never_served() {
     let stage = Stage::new();
