@@ -12,6 +12,7 @@ mod harness;
 
 use harness::*;
 
+/// conformance 70, 71: GET, escaped or raw, gives the octets of POST, public.
 #[test]
 fn get_in_every_spelling_gives_the_octets_of_post() {
     let folder = Folder::new();
@@ -58,6 +59,7 @@ fn get_in_every_spelling_gives_the_octets_of_post() {
     }
 }
 
+/// conformance 74: HEAD has the header fields of GET, and no content.
 #[test]
 fn head_has_the_headers_of_get_and_no_body() {
     let folder = Folder::new();

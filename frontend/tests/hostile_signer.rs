@@ -860,6 +860,7 @@ fn a_responder_that_cannot_be_read_is_refused_in_a_sentence() {
 
 // ---- a signer that is slow, gone, or refuses ----------------------------------------------------------------------
 
+/// conformance 87: tryLater is HTTP 200, no-store, with Retry-After.
 #[test]
 fn a_signer_that_stalls_costs_a_try_later_and_its_late_answer_is_no_violation() {
     let stage = Stage::new();

@@ -51,6 +51,7 @@ fn is_ocsp(response: &Heard) {
 
 // ---- POST, GET, HEAD ----------------------------------------------------------------------------------------------
 
+/// conformance 86: an answer to POST says nothing of how long it may be kept.
 #[test]
 fn post_carries_no_cache_directives_where_the_answer_may_be_shared() {
     let stage = Stage::new();
@@ -68,6 +69,12 @@ fn post_carries_no_cache_directives_where_the_answer_may_be_shared() {
     assert_eq!(told(&response.body).status, revoked(REVOKED_AT, reason));
 }
 
+/// conformance 70: GET is answered.
+/// conformance 72: the answer is application/ocsp-response, and its length is announced.
+/// conformance 74: HEAD has the headers of GET and no content.
+/// conformance 77: Expires is nextUpdate.
+/// conformance 79: Cache-Control is max-age, public, no-transform, must-revalidate.
+/// conformance 81: ETag is SHA-256 of the answer in hexadecimal digits, a strong one.
 #[test]
 fn get_carries_every_header_of_rfc_9919_and_head_the_same_without_content() {
     let stage = Stage::new();
@@ -239,6 +246,140 @@ fn get_is_understood_in_every_spelling() {
     assert!(is_good(&client.response().body));
 }
 
+/// conformance 71: escapes are undone once, the path is not normalised, and base64 is that of RFC 4648 section 4.
+#[test]
+fn each_other_spelling_of_get_is_answered_or_malformed_as_written() {
+    let stage = Stage::new();
+    let serial = [0x7b, 0xef, 0xfb, 0xef, 0xbe, 0xff, 0xff];
+    stage.index(&[&serial], &[]);
+    let frontend = stage.honest();
+    let mut client = frontend.client();
+    let der = stage.authority.ask(&serial).request();
+    let raw = openssl::base64::encode_block(&der);
+    assert!(raw.ends_with("++++//8="), "{raw}");
+    let escaped = raw.replace('+', "%2B").replace('/', "%2F");
+    let escaped = escaped.replace('=', "%3D");
+    let digits: String = raw.bytes().map(|octet| format!("%{octet:02x}")).collect();
+    let (begin, end) = raw.split_at(40);
+    let answered = [
+        format!("/./{raw}"),
+        format!("/../{escaped}"),
+        format!("/%2E/{escaped}"),
+        format!("///{raw}"),
+        format!("/%2F{escaped}"),
+        format!("/{digits}"),
+        format!("/{escaped}?"),
+        format!("/{}", escaped.replace("%3D", "=")),
+        format!("/{}", escaped.replace("%2B", "+")),
+    ];
+    let malformed = [
+        format!("/{}", escaped.replace('%', "%25")),
+        format!("/{}", raw.replace('+', "-").replace('/', "_")),
+        format!("/{}", raw.replace('+', "%20")),
+        format!("/{raw}%0A"),
+        format!("/{begin}%0D%0A{end}"),
+        format!("/{begin}%20{end}"),
+        format!("/{raw}/"),
+        format!("/{raw}%2F"),
+        format!("/{begin}/./{end}"),
+        format!("/{raw}="),
+        format!("/{raw}=="),
+        format!("/{raw}%00"),
+    ];
+    for path in answered.iter().chain(&malformed) {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: ocsp\r\n\r\n").as_bytes());
+        let response = client.response();
+        assert_eq!(response.status, 200, "{path}");
+        if answered.contains(path) {
+            assert_eq!(told(&response.body).serial, serial, "{path}");
+        } else {
+            assert_eq!(response.body, MALFORMED, "{path}");
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+        }
+    }
+    // What does not begin like a request is none.
+    for path in [
+        format!("/%0A{raw}"),
+        format!("/%20{raw}"),
+        format!("/x{raw}"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: ocsp\r\n\r\n");
+        refuses(&mut client, request.as_bytes(), 404);
+    }
+    assert_eq!(frontend.count(), 1);
+}
+
+/// conformance 71: the example of RFC 9919 section 6 is read as it stands there; its CertID is hashed by MD5, which nobody's is.
+/// conformance 70: a request of more than 255 octets may come by GET as well.
+#[test]
+fn the_example_of_rfc_9919_and_a_hundred_certificates_come_by_get() {
+    let stage = Stage::new();
+    let frontend = stage.honest();
+    let mut client = frontend.client();
+    let example = "MEowSDBGMEQwQjAKBggqhkiG9w0CBQQQ7sp6GTKpL2dA\
+                   deGaW267owQQqInESWQD0mGeBArSgv%2FBWQIQLJx%2Fg9xF8oySYzol80Mbpg%3D%3D";
+    client.send(format!("GET /{example} HTTP/1.1\r\nHost: ocsp.example.com\r\n\r\n").as_bytes());
+    assert_eq!(client.response().body, UNAUTHORIZED);
+    let ids = vec![stage.authority.ask(GOOD).cert_id(); 100];
+    let all = all_told(&client.get(&request(&ids, &[])).body);
+    assert_eq!(all.len(), 100);
+}
+
+/// conformance 74: HEAD has the header fields of GET and no content, whatever the answer is.
+/// conformance 82: no answer says Pragma, and none but those that are not authoritative says no-store.
+/// conformance B3: no target is redirected.
+#[test]
+fn head_is_get_without_content_whatever_the_answer_is() {
+    let mut stage = Stage::new();
+    stage.settings.issuers[0].unknown = NoRecord::Unknown;
+    let frontend = stage.honest();
+    let mut malformed = stage.authority.ask(GOOD).request();
+    malformed.push(0);
+    let requests = [
+        stage.authority.ask(GOOD).request(),
+        stage.authority.ask(REVOKED).request(),
+        stage.authority.ask(GOOD).with_nonce(&[1; 16]),
+        stage.authority.ask(NOBODY).request(),
+        Authority::new("somebody else").ask(GOOD).request(),
+        malformed,
+    ];
+    let ask = |method: &str| {
+        let targets = ["/", "//", "/ocsp", "/favicon.ico", "/MAA/"]
+            .map(|target| format!("{method} {target} HTTP/1.1\r\nHost: ocsp\r\n\r\n").into_bytes());
+        let long = "M".repeat(33 << 10);
+        let long = format!("{method} /{long} HTTP/1.1\r\nHost: ocsp\r\n\r\n").into_bytes();
+        let requests = requests.each_ref().map(|der| get(method, der));
+        requests.into_iter().chain(targets).chain([long])
+    };
+    let mut client = frontend.client();
+    for (place, (get, head)) in ask("GET").zip(ask("HEAD")).enumerate() {
+        client.send(&get);
+        let got = client.response();
+        client.send(&head);
+        let head = client.head_response();
+        assert_eq!((head.status, head.names()), (got.status, got.names()));
+        let length = got.body.len().to_string();
+        // A second signature of the same may have an octet more or less: that with a nonce is made anew.
+        if place != 2 && place != 3 {
+            assert_eq!(head.header("content-length"), Some(&*length), "{place}");
+        }
+        is_dated_now(&head);
+        let settled = place < 3;
+        let control = got.header("cache-control").unwrap();
+        assert_eq!(control == "no-store", !settled, "{place}");
+        assert!(!control.contains("no-cache"));
+        assert_eq!(got.header("etag").is_some(), settled, "{place}");
+        for name in ["pragma", "vary", "location", "content-encoding", "age"] {
+            assert_eq!(got.header(name), None, "{place}");
+        }
+        let expected = if place < 6 { 200..201 } else { 404..415 };
+        assert!(expected.contains(&got.status), "{place}: {}", got.status);
+    }
+    // Nothing followed the last of them.
+    assert!(is_good(&client.post(&requests[0]).body));
+}
+
+/// conformance 41: an answer with a nonce is never public.
 #[test]
 fn an_answer_with_a_nonce_is_private() {
     let stage = Stage::new();
@@ -271,6 +412,8 @@ fn nonces_of_1_to_128_octets_are_echoed() {
     }
 }
 
+/// conformance 75: errors travel with HTTP 200.
+/// conformance 82: what is not authoritative is no-store.
 #[test]
 fn errors_travel_with_200_and_are_not_stored() {
     let stage = Stage::new();
@@ -293,6 +436,7 @@ fn errors_travel_with_200_and_are_not_stored() {
     assert_eq!(frontend.count(), 0);
 }
 
+/// conformance 82: what is not authoritative is no-store, and what is, never.
 #[test]
 fn what_is_unknown_is_not_stored() {
     let mut stage = Stage::new();
@@ -358,6 +502,7 @@ fn a_body_may_come_in_chunks_and_after_100_continue() {
     assert!(is_good(&client.response().body));
 }
 
+/// conformance 70: GET and POST, over HTTP/1.0 as well.
 #[test]
 fn http_1_0_is_answered_and_closed() {
     let stage = Stage::new();
@@ -440,6 +585,7 @@ fn a_target_that_holds_no_request_is_not_found() {
     ));
 }
 
+/// conformance 73: another method is 405 with Allow.
 #[test]
 fn other_methods_are_told_which_there_are() {
     let stage = Stage::new();
@@ -451,6 +597,7 @@ fn other_methods_are_told_which_there_are() {
     }
 }
 
+/// conformance 72, 73: POST is application/ocsp-request, and all else 415.
 #[test]
 fn the_content_type_of_a_post_is_compared_as_a_media_type() {
     let stage = Stage::new();
@@ -479,6 +626,7 @@ fn the_content_type_of_a_post_is_compared_as_a_media_type() {
     assert_eq!(frontend.count(), 1);
 }
 
+/// conformance 73: a body above the limit is 413.
 #[test]
 fn a_body_above_64_kib_is_too_large_announced_or_not() {
     let stage = Stage::new();
@@ -501,6 +649,7 @@ fn a_body_above_64_kib_is_too_large_announced_or_not() {
     assert_eq!((response.status, &*response.body), (200, MALFORMED));
 }
 
+/// conformance 73: a target above the limit is 414.
 #[test]
 fn a_target_above_32_kib_is_too_long_and_a_header_above_its_bound_ends_the_connection() {
     let stage = Stage::new();
@@ -557,6 +706,181 @@ fn what_is_no_http_is_a_bad_request_or_ends() {
     assert!(is_good(
         &frontend.post(&stage.authority.ask(GOOD).request())
     ));
+}
+
+/// conformance B8: a POST that announces nothing, or nothing of use, is malformed, and a body above the limit is told so: never
+/// an empty answer, never an internal error.
+#[test]
+fn a_post_without_a_body_is_malformed() {
+    let stage = Stage::new();
+    let mut frontend = stage.honest();
+    let head = "POST / HTTP/1.1\r\nHost: ocsp\r\nContent-Type: application/ocsp-request\r\n";
+    for (lines, body) in [
+        ("", &b""[..]),
+        ("Content-Length: 0\r\n", b""),
+        ("Transfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+        ("Content-Length: 1\r\n", b"0"),
+        ("Content-Length: 4\r\n", b"null"),
+    ] {
+        let mut client = frontend.client();
+        client.send(&[format!("{head}{lines}\r\n").as_bytes(), body].concat());
+        let response = client.response();
+        is_ocsp(&response);
+        assert_eq!(response.body, MALFORMED, "{lines}");
+        // The connection goes on.
+        let good = stage.authority.ask(GOOD).request();
+        assert!(is_good(&client.post(&good).body), "{lines}");
+    }
+    assert!(frontend.lives());
+}
+
+/// conformance B9: a browser is told that there is nothing to see, by everything that it asks on its own, and the process goes on.
+#[test]
+fn a_browser_is_told_that_there_is_nothing_to_see() {
+    let stage = Stage::new();
+    let mut frontend = stage.honest();
+    let lines = "Host: ocsp.example:9000\r\n\
+        User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
+        Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8\r\n\
+        Accept-Language: de,en-US;q=0.7,en;q=0.3\r\n\
+        Accept-Encoding: gzip, deflate, br, zstd\r\n\
+        DNT: 1\r\n\
+        Connection: keep-alive\r\n\
+        Cookie: session=\"a; b\"; empty=\r\n\
+        Upgrade-Insecure-Requests: 1\r\n\
+        Sec-Fetch-Dest: document\r\n\
+        Sec-Fetch-Mode: navigate\r\n\
+        If-None-Match: W/\"0815\"\r\n\
+        If-Modified-Since: Tue, 15 Nov 1994 12:45:26 GMT\r\n\
+        Range: bytes=0-\r\n\
+        Priority: u=0, i\r\n\
+        Pragma: no-cache\r\n\
+        Cache-Control: no-cache\r\n";
+    let mut client = frontend.client();
+    for target in [
+        "/",
+        "/favicon.ico",
+        "/robots.txt",
+        "/apple-touch-icon.png",
+        "/index.html?q=1&r=%20",
+        "/.well-known/security.txt",
+        "/?",
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\n{lines}\r\n");
+        let response = refuses(&mut client, request.as_bytes(), 404);
+        assert_eq!(response.header("content-encoding"), None);
+    }
+    // The same browser, given a link to an answer.
+    let der = stage.authority.ask(GOOD).request();
+    let request = String::from_utf8(get("GET", &der)).unwrap();
+    client.send(request.replace("Host: ocsp\r\n", lines).as_bytes());
+    let response = client.response();
+    is_ocsp(&response);
+    assert!(is_good(&response.body));
+    // To what follows an upgrade or another protocol it says no, or nothing.
+    let upgrade = "GET / HTTP/1.1\r\nHost: ocsp\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+                   Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    refuses(&mut frontend.client(), upgrade.as_bytes(), 404);
+    assert!(frontend.lives());
+}
+
+/// conformance B11: what a scanner of versions sends is refused or ends, and leaves nothing behind.
+#[test]
+fn the_probes_of_a_scanner_leave_nothing_behind() {
+    let stage = Stage::new();
+    let mut frontend = stage.honest();
+    let before = frontend.resident();
+    // As nmap's list of service probes has them.
+    let probes: &[&[u8]] = &[
+        b"\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"OPTIONS / HTTP/1.0\r\n\r\n",
+        b"OPTIONS / RTSP/1.0\r\n\r\n",
+        b"HELP\r\n",
+        b"GET /nice%20ports%2C/Tri%6Eity.txt%2ebak HTTP/1.0\r\n\r\n",
+        b"OPTIONS sip:nm SIP/2.0\r\nVia: SIP/2.0/TCP nm;branch=foo\r\nFrom: <sip:nm@nm>;tag=root\r\n\
+          To: <sip:nm2@nm2>\r\nCall-ID: 50000\r\nCSeq: 42 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\
+          Contact: <sip:nm@nm>\r\nAccept: application/sdp\r\n\r\n",
+        // RPC, DNS over TCP, SMB, X11, LDAP (its first octet is that of a request), Kerberos, TLS, SSLv2.
+        b"\x80\0\0\x28\x72\xfe\x1d\x13\0\0\0\0\0\0\0\x02\0\x01\x86\xa0\0\x01\x97\x7c\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        b"\0\x1e\0\x06\x01\0\0\x01\0\0\0\0\0\0\x07version\x04bind\0\0\x10\0\x03",
+        b"\0\x0c\0\0\x10\0\0\0\0\0\0\0\0\0",
+        b"\0\0\0\xa4\xff\x53\x4d\x42\x72\0\0\0\0\x08\x01\x40\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x40\x06\0\0\x01\0\0\x81\0\x02PC NETWORK PROGRAM 1.0\0",
+        b"\x6c\0\x0b\0\0\0\0\0\0\0\0\0",
+        b"0\x0c\x02\x01\x01`\x07\x02\x01\x02\x04\0\x80\0",
+        b"0\x84\0\0\0-\x02\x01\x07c\x84\0\0\0$\x04\0\n\x01\0\n\x01\0\x02\x01\0\x02\x01d\x01\x01\0\x87\x0bobjectClass0\x84\0\0\0\0",
+        b"\0\0\0\x71\x6a\x81\x6e\x30\x81\x6b\xa1\x03\x02\x01\x05\xa2\x03\x02\x01\x0a\xa4\x81\x5e\x30\x5c",
+        b"\x16\x03\0\0S\x01\0\0O\x03\0?G\xd7\xf7\xba,\xee\xea\xb2`~\xf3\0\xfd\x82{\xb9\xd5\x96\xc8w\x9b\xe6\xc4\xdb<=\xdbo\xef\x10n\0\0(\0\x16\0\x13\0\x0a\0f\0\x05\0\x04\0e\0d\0c\0b\0a\0`\0\x15\0\x12\0\x09\0\x14\0\x11\0\x08\0\x06\0\x03\x01\0",
+        b"\x16\x03\0\0i\x01\0\0e\x03\x03U\x1c\xa7\xe4random1random2random3random4\0\0\x0c\0/\0\x0a\0\x13\x009\0\x04\0\xff\x01\0\0\x30\0\x0d\0,\0*\0\x01\0\x03\0\x02\x06\x01\x06\x03\x06\x02\x02\x01\x02\x03\x02\x02\x03\x01\x03\x03\x03\x02\x04\x01\x04\x03\x04\x02\x01\x01\x01\x03\x01\x02\x05\x01\x05\x03\x05\x02",
+        b"\x80\x9e\x01\x03\x01\0u\0\0\0 \0\0f\0\0e\0\0d\0\0c\0\0:\0\x009\0\x008\0\x005",
+        b"\x05\x04\0\x01\x02\x80\x05\x01\0\x03\x0agoogle.com\0\x50GET / HTTP/1.0\r\n\r\n",
+        b"\0\0\0\0\x44\x42\x32\x44\x41\x53\x20\x20\x20\x20\x20\x20\x01\x04\0\0\0\x10",
+    ];
+    for _ in 0..20 {
+        for probe in probes {
+            let mut client = frontend.client();
+            client.send(probe);
+            client.end();
+            let said = client.rest();
+            let text = String::from_utf8_lossy(&said);
+            let refused = [
+                "HTTP/1.0 404 ",
+                "HTTP/1.0 405 ",
+                "HTTP/1.0 400 ",
+                "HTTP/1.1 400 ",
+            ];
+            assert!(
+                said.is_empty()
+                    || said == MALFORMED
+                    || refused.iter().any(|begin| text.starts_with(begin)),
+                "{}: {text}",
+                probe.escape_ascii()
+            );
+        }
+    }
+    assert!(frontend.lives());
+    assert_eq!(frontend.count(), 0);
+    assert!(is_good(
+        &frontend.post(&stage.authority.ask(GOOD).request())
+    ));
+    let grown = frontend.resident().saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} octets of memory stay");
+}
+
+/// conformance P1: a client that closes without an octet, by FIN or RST, costs nothing afterwards.
+#[test]
+fn connections_that_are_closed_without_an_octet_cost_nothing() {
+    let stage = Stage::new();
+    let mut frontend = stage.honest();
+    let der = stage.authority.ask(GOOD).request();
+    let mut other = frontend.client();
+    assert!(is_good(&other.post(&der).body));
+    for number in 0..300 {
+        let client = frontend.client();
+        if number % 2 == 0 {
+            // To close with a linger of nothing is a reset.
+            let nothing = nix::libc::linger {
+                l_onoff: 1,
+                l_linger: 0,
+            };
+            nix::sys::socket::setsockopt(
+                &client.stream,
+                nix::sys::socket::sockopt::Linger,
+                &nothing,
+            )
+            .unwrap();
+        }
+        drop(client);
+    }
+    // The last of them is seen before this is answered; then nothing is left to do.
+    assert!(is_good(&frontend.post(&der)));
+    sleep_ms(A_WHILE);
+    let before = frontend.ticks();
+    sleep_ms(1500);
+    let spent = frontend.ticks() - before;
+    assert!(spent <= 15, "{spent} ticks of 150 without a client");
+    assert!(frontend.lives());
+    assert!(is_good(&other.post(&der).body));
 }
 
 // ---- clients without haste ----------------------------------------------------------------------------------------
@@ -990,6 +1314,7 @@ fn at_the_bound_of_connections_the_next_waits_until_one_ends() {
     assert!(is_good(&fourth.response().body));
 }
 
+/// conformance 89: one address has its bound of connections.
 #[test]
 fn above_the_bound_of_its_address_a_connection_is_closed_at_once() {
     let mut stage = Stage::new();

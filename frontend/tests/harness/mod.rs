@@ -1086,6 +1086,17 @@ impl Frontend {
         kib << 10
     }
 
+    /// Hundredths of a second that its threads have had of the processors.
+    pub fn ticks(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).unwrap();
+        // Behind the name, which may hold anything: utime and stime are the fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<_> = fields.split(' ').collect();
+        let [user, system] = [11, 12].map(|place| fields[place].parse::<u64>().unwrap());
+        user + system
+    }
+
     /// Waits until it has left by itself: its exit code, and all that it logged.
     pub fn left(mut self) -> (Option<i32>, Vec<String>) {
         let mut ended: Option<ExitStatus> = None;
