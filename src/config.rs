@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, User as Account};
-use ocsp_frontend_settings::{NoRecord, Secret, Source, SourceKind, Verify};
+use ocsp_frontend_settings::{NoRecord, PROXIES, Proxy, Secret, Source, SourceKind, Verify};
 use ocsp_wire::{Digest, GoodPolicy};
 
 use crate::credential;
@@ -52,6 +52,8 @@ pub struct Listen {
     pub connections: u32,
     /// Connections at a time from one address.
     pub connections_per_address: u32,
+    /// Whose connections begin with a header that says where the client is.
+    pub proxies: Vec<Proxy>,
     /// For a request's header, and for the next request of an idle connection.
     pub header_timeout: Duration,
     /// For a request's body.
@@ -272,6 +274,7 @@ fn listen(mut section: Reader) -> Result<Listen, Mistake> {
         admin: addresses(&mut section, "admin")?,
         connections: section.number("connections", 1, 1_000_000, 8192)?,
         connections_per_address: section.number("connections-per-address", 1, 1_000_000, 1024)?,
+        proxies: proxies(&mut section)?,
         header_timeout: section.duration("header-timeout", SECOND, 10 * MINUTE, 10 * SECOND)?,
         body_timeout: section.duration("body-timeout", SECOND, 10 * MINUTE, 10 * SECOND)?,
         drain: section.duration("drain", SECOND, 10 * MINUTE, 10 * SECOND)?,
@@ -304,6 +307,20 @@ fn addresses(section: &mut Reader, key: &'static str) -> Result<Option<Vec<Addre
         .map(address)
         .collect::<Result<_, _>>()
         .map(Some)
+}
+
+fn proxies(section: &mut Reader) -> Result<Vec<Proxy>, Mistake> {
+    let key = "proxies";
+    let texts = section.texts(key, PROXIES)?.unwrap_or_default();
+    if texts.len() > 64 {
+        let found = format!("{} proxies", texts.len());
+        return Err(section.mistake(key, found, "at most 64"));
+    }
+    let proxy = |text: &String| {
+        text.parse()
+            .map_err(|expected| section.mistake(key, format_args!("{text:?}"), expected))
+    };
+    texts.iter().map(proxy).collect()
 }
 
 fn users(mut section: Reader) -> Result<Users, Mistake> {

@@ -101,6 +101,7 @@ pub fn for_frontend(
             connections_per_address: config.listen.connections_per_address,
             header_ms: millis(config.listen.header_timeout),
             body_ms: millis(config.listen.body_timeout),
+            proxies: config.listen.proxies.clone(),
         },
         listeners: listening
             .iter()

@@ -107,6 +107,14 @@ fn a_mistake_is_exit_code_3_and_one_sentence_that_names_file_key_found_and_expec
             "[listen]: key \"connections\": found the number 0, expected a whole number from 1",
         ),
         (
+            listen("proxies = [\"10.0.0.1/8\"]"),
+            "[listen]: key \"proxies\": found \"10.0.0.1/8\", expected addresses, networks or \"unix\", such as",
+        ),
+        (
+            listen("proxies = 10"),
+            "[listen]: key \"proxies\": found the number 10, expected addresses, networks or \"unix\"",
+        ),
+        (
             source("kind = 1").replace("kind = \"index\"\n", ""),
             "[[source]] 1 (\"ca\"): key \"kind\": found the number 1, expected \"index\"",
         ),

@@ -2,10 +2,10 @@
 //! new ones signed by the signer on the other side of the boundary. It holds no key and trusts nobody: not its clients,
 //! not its sources' form, not its signer.
 //!
-//! The way of a request, each room once: [`listener`] accepts, [`http`] or [`raw`] cut out the octets, [`request`] makes
-//! them a typed question, [`choice`] says by which key it is signed, [`answer`] finds the answer, in the [`cache`], from a
-//! source of [`status`], or from the [`signer`], whose words [`response`] compares with the question, and whose signatures
-//! [`verify`] verifies. By [`conditional`] nobody over HTTP is sent what it has.
+//! The way of a request, each room once: [`listener`] accepts (from a [`proxy`] with the address that it carries), [`http`] or
+//! [`raw`] cut out the octets, [`request`] makes them a typed question, [`choice`] says by which key it is signed, [`answer`]
+//! finds the answer, in the [`cache`], from a source of [`status`], or from the [`signer`], whose words [`response`] compares
+//! with the question, and whose signatures [`verify`] verifies. By [`conditional`] nobody over HTTP is sent what it has.
 
 pub mod admin;
 pub mod answer;
@@ -20,6 +20,7 @@ pub mod http;
 pub mod issuer;
 pub mod listener;
 pub mod pem;
+pub mod proxy;
 pub mod raw;
 pub mod request;
 pub mod response;

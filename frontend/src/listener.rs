@@ -1,20 +1,23 @@
-//! Connections: accepted within bounds, told apart by their first octet, and let go when the generation is retired.
+//! Connections: accepted within bounds, told apart by their first octet, and let go when the generation is retired. Those
+//! that a proxy passes on count as their client's.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ocsp_frontend_settings::{Listener, ListenerKind, Purpose, Settings};
+use ocsp_frontend_settings::{Listener, ListenerKind, Proxy, Purpose, Settings};
 use rustix::net::sockopt::set_tcp_user_timeout;
+use tokio::io::AsyncRead;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::answer::Responder;
+use crate::proxy::NoClient;
 use crate::seldom::Seldom;
-use crate::{admin, http, raw};
+use crate::{admin, http, proxy, raw};
 
 /// After an accept that failed: descriptors may be short.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -33,7 +36,15 @@ pub struct Serving {
     places: Arc<Semaphore>,
     most: u32,
     addresses: Addresses,
-    troubles: Seldom<()>,
+    proxies: Vec<Proxy>,
+    troubles: Seldom<Trouble>,
+}
+
+/// What is logged at most once a minute each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Trouble {
+    Accept,
+    Proxy,
 }
 
 impl Serving {
@@ -65,6 +76,7 @@ impl Serving {
                 most: limits.connections_per_address,
                 open: Mutex::default(),
             },
+            proxies: limits.proxies.clone(),
             troubles: Seldom::default(),
         }
     }
@@ -99,8 +111,9 @@ impl Serving {
                 std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::WouldBlock
             )
         {
-            self.troubles
-                .warn((), || format!("a connection cannot be accepted: {error}"));
+            self.troubles.warn(Trouble::Accept, || {
+                format!("a connection cannot be accepted: {error}")
+            });
             sleep(PAUSE).await;
         }
     }
@@ -108,6 +121,15 @@ impl Serving {
     /// Comes back when no connection is left.
     pub async fn done(&self) {
         let _ = self.places.acquire_many(self.most).await;
+    }
+
+    /// Whether a connection is one that a proxy passes on: from this address, or to a Unix socket.
+    fn is_passed_on(&self, peer: Option<IpAddr>) -> bool {
+        self.proxies.iter().any(|proxy| match (proxy, peer) {
+            (Proxy::Network(network), Some(peer)) => network.contains(peer),
+            (Proxy::Unix, None) => true,
+            (Proxy::Network(_), None) | (Proxy::Unix, Some(_)) => false,
+        })
     }
 
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
@@ -121,25 +143,31 @@ struct Addresses {
     open: Mutex<HashMap<IpAddr, u32>>,
 }
 
+impl Addresses {
+    fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A connection's part in the count of its address.
 struct Counted {
     serving: Arc<Serving>,
-    address: IpAddr,
+    /// None where there is no address to count by.
+    address: Option<IpAddr>,
 }
 
 impl Counted {
-    fn new(serving: &Arc<Serving>, address: SocketAddr) -> Option<Self> {
-        let address = network_of(address.ip().to_canonical());
-        let mut open = serving
-            .addresses
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(address).or_insert(0);
-        if *count >= serving.addresses.most {
-            return None;
+    /// None where its address has as many connections as it may.
+    fn new(serving: &Arc<Serving>, address: Option<IpAddr>) -> Option<Self> {
+        let address = address.map(network_of);
+        if let Some(address) = address {
+            let mut open = serving.addresses.open();
+            let count = open.entry(address).or_insert(0);
+            if *count >= serving.addresses.most {
+                return None;
+            }
+            *count += 1;
         }
-        *count += 1;
         Some(Self {
             serving: Arc::clone(serving),
             address,
@@ -159,16 +187,12 @@ fn network_of(address: IpAddr) -> IpAddr {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut open = self
-            .serving
-            .addresses
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.address) {
+        let Some(address) = self.address else { return };
+        let mut open = self.serving.addresses.open();
+        if let Some(count) = open.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.address);
+                open.remove(&address);
             }
         }
     }
@@ -234,16 +258,25 @@ impl Listening {
                 return;
             };
             let accepted = match self {
-                Self::Tcp(listener) => listener.accept().await.map(|(stream, address)| {
-                    if let Some(counted) = Counted::new(serving, address) {
-                        tokio::spawn(tcp(stream, Arc::clone(serving), (place, counted)));
-                    }
-                }),
-                Self::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                Self::Tcp(listener) => listener.accept().await.map(|(mut stream, address)| {
                     let serving = Arc::clone(serving);
                     tokio::spawn(async move {
-                        http::serve(stream, serving).await;
-                        drop(place);
+                        let peer = Some(address.ip().to_canonical());
+                        let counted = counted(&mut stream, &serving, peer).await;
+                        if counted.is_some() {
+                            tcp(stream, serving).await;
+                        }
+                        drop((counted, place));
+                    });
+                }),
+                Self::Unix(listener) => listener.accept().await.map(|(mut stream, _)| {
+                    let serving = Arc::clone(serving);
+                    tokio::spawn(async move {
+                        let counted = counted(&mut stream, &serving, None).await;
+                        if counted.is_some() {
+                            http::serve(stream, serving).await;
+                        }
+                        drop((counted, place));
                     });
                 }),
                 Self::Admin(_) => return,
@@ -279,8 +312,35 @@ impl Admin {
     }
 }
 
+/// A connection's part in the count of the client's address, which a proxy may say first; none where it is not to be served.
+async fn counted(
+    stream: &mut (impl AsyncRead + Unpin),
+    serving: &Arc<Serving>,
+    peer: Option<IpAddr>,
+) -> Option<Counted> {
+    if !serving.is_passed_on(peer) {
+        return Counted::new(serving, peer);
+    }
+    let told = tokio::select! {
+        told = timeout(serving.header_timeout, proxy::client(stream)) => told,
+        () = serving.idle_connections_end() => return None,
+    };
+    match told {
+        // Where it says nothing of a client, the connection is the proxy's own.
+        Ok(Ok(client)) => Counted::new(serving, client.or(peer)),
+        Ok(Err(NoClient::Wrong(what))) => {
+            serving.troubles.warn(Trouble::Proxy, || {
+                let peer = peer.map_or("a Unix socket".to_owned(), |peer| peer.to_string());
+                format!("a connection from the proxy at {peer} is closed: the PROXY header {what}")
+            });
+            None
+        }
+        Ok(Err(NoClient::Ended)) | Err(_) => None,
+    }
+}
+
 /// The first octet tells: a SEQUENCE, or HTTP.
-async fn tcp(stream: TcpStream, serving: Arc<Serving>, _counted: (OwnedSemaphorePermit, Counted)) {
+async fn tcp(stream: TcpStream, serving: Arc<Serving>) {
     let _ = stream.set_nodelay(true);
     // A client that asks and never takes its answers keeps its place no longer than one that does not ask.
     let patience = u32::try_from(serving.body_timeout.as_millis()).unwrap_or(u32::MAX);

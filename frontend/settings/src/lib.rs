@@ -2,6 +2,10 @@
 //! of the control socket). The launcher has checked every value; there is no secret here, only the names of files that
 //! the frontend opens itself, and of credentials that it is handed.
 
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything a frontend is told.
@@ -89,6 +93,97 @@ pub struct Limits {
     pub header_ms: u64,
     /// Milliseconds for a request's body.
     pub body_ms: u64,
+    /// Whose connections begin with a header that says where the client is.
+    pub proxies: Vec<Proxy>,
+}
+
+/// Who passes connections of others on, with a header of the PROXY protocol, version 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Proxy {
+    /// Whoever connects to a Unix socket.
+    Unix,
+    /// Whoever connects from these addresses.
+    Network(Network),
+}
+
+/// Addresses that begin with the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    first: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Whether an address is one of them. An IPv4 address counts as such, however it is written.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        masked(address.to_canonical(), self.bits) == Some(self.first)
+    }
+}
+
+/// The address with all but its first bits cleared; none where it has not so many.
+fn masked(address: IpAddr, bits: u8) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(address) => {
+            let cleared = 32_u32.checked_sub(bits.into())?;
+            let mask = u32::MAX.checked_shl(cleared).unwrap_or(0);
+            IpAddr::V4((address.to_bits() & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let cleared = 128_u32.checked_sub(bits.into())?;
+            let mask = u128::MAX.checked_shl(cleared).unwrap_or(0);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
+    })
+}
+
+/// What a text was expected to be that is no [`Proxy`].
+pub const PROXIES: &str =
+    "addresses, networks or \"unix\", such as \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"";
+
+impl FromStr for Proxy {
+    type Err = &'static str;
+
+    /// `unix`, an address, or a network: its first address and how many bits it has.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "unix" {
+            return Ok(Self::Unix);
+        }
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse().map_err(|_| PROXIES)?)),
+            None => (text, None),
+        };
+        let first: IpAddr = address.parse().map_err(|_| PROXIES)?;
+        let bits = bits.unwrap_or(if first.is_ipv4() { 32 } else { 128 });
+        // What is no first address is a mistake of somebody's; a mapped one would never be met.
+        if masked(first, bits) != Some(first) || first.to_canonical() != first {
+            return Err(PROXIES);
+        }
+        Ok(Self::Network(Network { first, bits }))
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix => f.write_str("unix"),
+            Self::Network(Network { first, bits }) => write!(f, "{first}/{bits}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Proxy {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Proxy> for String {
+    fn from(proxy: Proxy) -> Self {
+        proxy.to_string()
+    }
 }
 
 /// A listening socket.
@@ -285,4 +380,60 @@ pub enum NoRecord {
     Unknown,
     /// *revoked*, as never issued.
     Revoked,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn contains(network: &str, address: &str) -> bool {
+        match network.parse() {
+            Ok(Proxy::Network(network)) => network.contains(address.parse().unwrap()),
+            other => panic!("{network}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_network_contains_what_begins_with_its_bits() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.6"),
+            ("192.0.2.128/25", "192.0.2.128", "192.0.2.127"),
+            ("0.0.0.0/0", "255.255.255.255", "::1"),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", "::10.1.2.3"),
+            ("2001:db8::/32", "2001:db8:ffff::", "2001:db9::"),
+            ("::/0", "::1", "0.0.0.1"),
+            ("::1", "::1", "::2"),
+        ] {
+            assert!(contains(network, inside), "{network} {inside}");
+            assert!(!contains(network, outside), "{network} {outside}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_address_nor_network_is_refused() {
+        for wrong in [
+            "",
+            "Unix",
+            "unix:/run/x",
+            "proxy.example",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "10.0.0.1/8",
+            "10.0.0/8",
+            "10.0.0.0/8/8",
+            "::/129",
+            "2001:db8::1/32",
+            "::ffff:10.0.0.0/104",
+            "[::1]",
+            "127.0.0.1:9000",
+        ] {
+            assert_eq!(wrong.parse::<Proxy>(), Err(PROXIES), "{wrong}");
+        }
+        for text in ["unix", "10.0.0.0/8", "::1/128"] {
+            assert_eq!(text.parse::<Proxy>().unwrap().to_string(), text);
+        }
+    }
 }

@@ -784,6 +784,7 @@ impl Stage {
                 connections_per_address: 1000,
                 header_ms: 30_000,
                 body_ms: 30_000,
+                proxies: Vec::new(),
             },
             listeners: vec![settings::Listener {
                 address: "127.0.0.1:0".to_owned(),
