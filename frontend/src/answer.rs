@@ -14,7 +14,7 @@ use openssl::sha::sha256;
 use crate::cache::{Cache, Entry, Key, renew_by};
 use crate::counts::Counts;
 use crate::issuer::{Issuer, Issuers};
-use crate::request::{self, CertId, Hash, Malformed, Question};
+use crate::request::{self, CertId, Hash, NoQuestion, Question};
 use crate::response::{OcspError, Times};
 use crate::seldom::Seldom;
 use crate::serial::{self, is_issuable};
@@ -150,7 +150,8 @@ impl Responder {
     pub async fn answer(self: &Arc<Self>, der: &[u8]) -> Answer {
         let answer = match request::parse(der) {
             Ok(question) => self.question(question).await,
-            Err(Malformed) => Answer::Error(OcspError::MalformedRequest),
+            Err(NoQuestion::Malformed) => Answer::Error(OcspError::MalformedRequest),
+            Err(NoQuestion::NotOurs) => Answer::Error(OcspError::Unauthorized),
         };
         match &answer {
             Answer::Shared(_) | Answer::Private(_) | Answer::Unsettled(_) => &self.counts.answers,

@@ -1,18 +1,23 @@
 //! An OCSPRequest (RFC 6960 section 4.1) from DER to types: everything that a client can get wrong about its form is
 //! found here, and nothing is looked up. Trusts no octet.
 
-use der::asn1::{ObjectIdentifier, OctetStringRef};
+use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
 use der::oid::db::rfc5912::{ID_SHA_1, ID_SHA_256, ID_SHA_384, ID_SHA_512};
-use der::oid::db::rfc6960::ID_PKIX_OCSP_NONCE;
-use der::{Any, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use der::oid::db::rfc6960::{
+    ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE, ID_PKIX_OCSP_PREF_SIG_ALGS, ID_PKIX_OCSP_RESPONSE,
+};
+use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use ocsp_wire::{HashAlgorithm, Octets, Parameters};
 use x509_cert::ext::Extension;
-use x509_ocsp::Request;
+use x509_cert::spki::AlgorithmIdentifierRef;
 
-use crate::tlv::{context, inside};
+use crate::tlv::{self, context, inside};
 
 /// Certificates in one request.
 const MOST: usize = 100;
+
+/// Signature algorithms that a client may prefer, one before the other.
+const MOST_PREFERRED: usize = 32;
 
 /// What a client asks.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +26,9 @@ pub struct Question {
     pub items: Vec<CertId>,
     /// To be echoed (RFC 9654).
     pub nonce: Option<Octets<128>>,
+    /// The signature algorithms that the client prefers, the best first (RFC 6960 section 4.4.7.1): each by the OBJECT
+    /// IDENTIFIER of its sigIdentifier, known to us or not. Empty, which takes no memory, where it says nothing of them.
+    pub preferred: Vec<ObjectIdentifier>,
 }
 
 /// A CertID, all of whose octets can be echoed.
@@ -47,9 +55,19 @@ pub enum Hash {
     Other(Octets<32>),
 }
 
-/// The request is not what the standard calls one: the answer is *malformedRequest*.
+/// Why a request asks nothing that could be looked up.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub enum NoQuestion {
+    /// The request is not what the standard calls one: the answer is *malformedRequest*.
+    Malformed,
+    /// It is one, and one of its CertIDs is of no certificate of ours nor of anybody's, and longer than what an answer can
+    /// echo: a serial above 21 octets (RFC 5280 section 4.1.2.2: 20, and a sign), hashes above 64, a hash algorithm above
+    /// 32, or one that we do not know with parameters. An answer has to speak of each certificate that was asked about
+    /// (RFC 6960 section 4.2.2.3), so that the answer to the whole request is *unauthorized*.
+    NotOurs,
+}
+
+use NoQuestion::{Malformed, NotOurs};
 
 /// Octets of an OCSPRequest, header included.
 pub const LARGEST: usize = 64 << 10;
@@ -82,107 +100,232 @@ pub fn length(octets: &[u8]) -> Length {
 }
 
 /// Reads a request that fills `der` from end to end.
-pub fn parse(der: &[u8]) -> Result<Question, Malformed> {
-    let (list, extensions) = cut(der).ok_or(Malformed)?;
-    let list = Vec::<Request>::from_der(list).map_err(|_| Malformed)?;
-    if list.is_empty() || list.len() > MOST {
-        return Err(Malformed);
-    }
-    let extensions = match extensions {
-        None => Vec::new(),
-        Some(extensions) => Vec::<Extension>::from_der(extensions).map_err(|_| Malformed)?,
+pub fn parse(der: &[u8]) -> Result<Question, NoQuestion> {
+    let parts = Parts::cut(der).ok_or(Malformed)?;
+    let (nonce, preferred) = match parts.extensions {
+        None => (None, Vec::new()),
+        Some(der) => request_extensions(der)?,
     };
-    let nonce = nonce(&extensions)?;
-    let items = list
-        .into_iter()
-        .map(|request| {
-            if request
-                .single_request_extensions
-                .iter()
-                .flatten()
-                .any(|extension| extension.critical)
-            {
-                return Err(Malformed);
-            }
-            cert_id(request.req_cert)
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Question { items, nonce })
-}
-
-/// The two parts of a request that we read, requestList and requestExtensions. requestorName and the signature are passed
-/// over as they stand: we do not ask who asks (RFC 9919 section 3.1.2), and to decode a name of thousands of parts takes a
-/// second.
-fn cut(der: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
-    let mut outer = SliceReader::new(der).ok()?;
-    let mut request = inside(&mut outer, Tag::Sequence)?;
-    let mut fields = inside(&mut request, Tag::Sequence)?;
-    if !request.is_finished() {
-        inside(&mut request, context(TagNumber::N0))?; // optionalSignature
-    }
-    if fields.peek_tag().ok()? == context(TagNumber::N0) {
-        let version = inside(&mut fields, context(TagNumber::N0))?
-            .tlv_bytes()
-            .ok()?;
-        if version != [0x02, 0x01, 0x00] {
-            return None;
+    let mut list = SliceReader::new(parts.list).map_err(|_| Malformed)?;
+    let (mut items, mut count, mut ours) = (Vec::new(), 0, true);
+    while !list.is_finished() {
+        count += 1;
+        if count > MOST {
+            return Err(Malformed);
+        }
+        match request(&mut list) {
+            Ok(id) => items.push(id),
+            // What follows may still be malformed.
+            Err(NotOurs) => ours = false,
+            Err(Malformed) => return Err(Malformed),
         }
     }
-    if fields.peek_tag().ok()? == context(TagNumber::N1) {
-        inside(&mut fields, context(TagNumber::N1))?; // requestorName
+    match (ours, items.is_empty()) {
+        (false, _) => Err(NotOurs),
+        (true, true) => Err(Malformed),
+        (true, false) => Ok(Question {
+            items,
+            nonce,
+            preferred,
+        }),
     }
-    let list = fields.tlv_bytes().ok()?;
-    let extensions = if fields.is_finished() {
-        None
-    } else {
-        let mut explicit = inside(&mut fields, context(TagNumber::N2))?;
-        let extensions = explicit.tlv_bytes().ok()?;
-        explicit.is_finished().then_some(Some(extensions))?
-    };
-    let whole = outer.is_finished() && request.is_finished() && fields.is_finished();
-    whole.then_some((list, extensions))
 }
 
-/// The nonce, which stands at most once and is an OCTET STRING of 1 to 128 octets within the extension's own. Other
-/// extensions are ignored unless they are critical.
-fn nonce(extensions: &[Extension]) -> Result<Option<Octets<128>>, Malformed> {
-    let mut found = None;
-    for extension in extensions {
-        if extension.extn_id == ID_PKIX_OCSP_NONCE {
-            let octets =
-                OctetStringRef::from_der(extension.extn_value.as_bytes()).map_err(|_| Malformed)?;
-            let nonce = Octets::new(octets.as_bytes()).map_err(|_| Malformed)?;
-            if nonce.is_empty() || found.replace(nonce).is_some() {
-                return Err(Malformed);
+/// The parts of an OCSPRequest, as they stand. requestorName is passed over, whatever it is: who asks is what a certificate
+/// says, where it matters at all (RFC 9919 section 3.1.2), and to decode a name of thousands of parts takes a second.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// tbsRequest, header and all: what a signature is made over.
+    pub tbs: &'a [u8],
+    /// What optionalSignature holds.
+    pub signature: Option<&'a [u8]>,
+    /// What requestList holds.
+    list: &'a [u8],
+    /// requestExtensions, header and all.
+    extensions: Option<&'a [u8]>,
+}
+
+impl<'a> Parts<'a> {
+    /// Cuts a request up that fills `der` from end to end.
+    pub fn cut(der: &'a [u8]) -> Option<Self> {
+        let mut outer = SliceReader::new(der).ok()?;
+        let mut request = inside(&mut outer, Tag::Sequence)?;
+        let tbs = tlv::whole(&mut request, Tag::Sequence)?;
+        let mut signature = None;
+        if !request.is_finished() {
+            signature = Some(rest(inside(&mut request, context(TagNumber::N0))?)?);
+        }
+        let mut fields = inside(&mut SliceReader::new(tbs).ok()?, Tag::Sequence)?;
+        if fields.peek_tag().ok()? == context(TagNumber::N0) {
+            let version = inside(&mut fields, context(TagNumber::N0))?;
+            if rest(version)? != [0x02, 0x01, 0x00] {
+                return None;
             }
-        } else if extension.critical {
+        }
+        if fields.peek_tag().ok()? == context(TagNumber::N1) {
+            inside(&mut fields, context(TagNumber::N1))?; // requestorName
+        }
+        let list = rest(inside(&mut fields, Tag::Sequence)?)?;
+        let mut extensions = None;
+        if !fields.is_finished() {
+            extensions = Some(rest(inside(&mut fields, context(TagNumber::N2))?)?);
+        }
+        let whole = outer.is_finished() && request.is_finished() && fields.is_finished();
+        whole.then_some(Self {
+            tbs,
+            signature,
+            list,
+            extensions,
+        })
+    }
+}
+
+/// All that is left of a value's content.
+fn rest<'a>(mut content: SliceReader<'a>) -> Option<&'a [u8]> {
+    content.read_slice(content.remaining_len()).ok()
+}
+
+/// Extensions, none of which stands twice (RFC 5280 section 4.2).
+fn extensions(der: &[u8]) -> Result<Vec<Extension>, NoQuestion> {
+    let extensions = Vec::<Extension>::from_der(der).map_err(|_| Malformed)?;
+    if extensions.len() > 1 {
+        let mut ids: Vec<_> = extensions.iter().map(|one| one.extn_id).collect();
+        ids.sort_unstable();
+        if ids.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(Malformed);
         }
     }
-    Ok(found)
+    Ok(extensions)
 }
 
-fn cert_id(id: x509_ocsp::CertId) -> Result<CertId, Malformed> {
+/// What requestExtensions say: the nonce, and which signature algorithms are preferred. Other extensions are ignored
+/// unless they are critical.
+fn request_extensions(
+    der: &[u8],
+) -> Result<(Option<Octets<128>>, Vec<ObjectIdentifier>), NoQuestion> {
+    let (mut found, mut preferred) = (None, Vec::new());
+    for extension in extensions(der)? {
+        let value = extension.extn_value.as_bytes();
+        match extension.extn_id {
+            ID_PKIX_OCSP_NONCE => found = Some(nonce(value)?),
+            ID_PKIX_OCSP_RESPONSE => acceptable(value).ok_or(Malformed)?,
+            ID_PKIX_OCSP_PREF_SIG_ALGS => preferred = preference(value).ok_or(Malformed)?,
+            _ if extension.critical => return Err(Malformed),
+            _ => {}
+        }
+    }
+    Ok((found, preferred))
+}
+
+/// A nonce: an OCTET STRING of 1 to 128 octets within the extension's own (RFC 9654 section 2.1).
+fn nonce(value: &[u8]) -> Result<Octets<128>, NoQuestion> {
+    let octets = OctetStringRef::from_der(value).map_err(|_| Malformed)?;
+    let nonce = Octets::new(octets.as_bytes()).map_err(|_| Malformed)?;
+    if nonce.is_empty() {
+        return Err(Malformed);
+    }
+    Ok(nonce)
+}
+
+/// AcceptableResponses (RFC 6960 section 4.4.3): a list of kinds, with id-pkix-ocsp-basic among them: it is the only kind of
+/// ours, and clients must name it.
+fn acceptable(value: &[u8]) -> Option<()> {
+    let mut outer = SliceReader::new(value).ok()?;
+    let mut kinds = inside(&mut outer, Tag::Sequence)?;
+    let mut basic = false;
+    while !kinds.is_finished() {
+        basic |= ObjectIdentifier::decode(&mut kinds).ok()? == ID_PKIX_OCSP_BASIC;
+    }
+    (basic && outer.is_finished()).then_some(())
+}
+
+/// PreferredSignatureAlgorithms (RFC 6960 section 4.4.7.1): pairs of an algorithm and, where it is said, of a kind of key
+/// (an SMIMECapability, which looks like an AlgorithmIdentifier).
+fn preference(value: &[u8]) -> Option<Vec<ObjectIdentifier>> {
+    let mut outer = SliceReader::new(value).ok()?;
+    let mut list = inside(&mut outer, Tag::Sequence)?;
+    let mut preferred = Vec::new();
+    while !list.is_finished() {
+        let mut pair = inside(&mut list, Tag::Sequence)?;
+        let signature = AlgorithmIdentifierRef::decode(&mut pair).ok()?;
+        if !pair.is_finished() {
+            AlgorithmIdentifierRef::decode(&mut pair).ok()?;
+        }
+        if !pair.is_finished() || preferred.len() == MOST_PREFERRED {
+            return None;
+        }
+        preferred.push(signature.oid);
+    }
+    outer.is_finished().then_some(preferred)
+}
+
+/// A Request: its CertID, and singleRequestExtensions, none of which means anything to us: not the nonce (RFC 9654 has it
+/// among requestExtensions), not serviceLocator (we route nothing).
+fn request(list: &mut SliceReader<'_>) -> Result<CertId, NoQuestion> {
+    let mut request = inside(list, Tag::Sequence).ok_or(Malformed)?;
+    let id = inside(&mut request, Tag::Sequence).ok_or(Malformed)?;
+    if !request.is_finished() {
+        let explicit = inside(&mut request, context(TagNumber::N0)).ok_or(Malformed)?;
+        let extensions = extensions(rest(explicit).ok_or(Malformed)?)?;
+        if !request.is_finished() || extensions.iter().any(|extension| extension.critical) {
+            return Err(Malformed);
+        }
+    }
+    cert_id(id)
+}
+
+fn cert_id(mut id: SliceReader<'_>) -> Result<CertId, NoQuestion> {
+    let mut next = |tag| inside(&mut id, tag).ok_or(Malformed);
+    let mut algorithm = next(Tag::Sequence)?;
+    let name_hash = rest(next(Tag::OctetString)?).ok_or(Malformed)?;
+    let key_hash = rest(next(Tag::OctetString)?).ok_or(Malformed)?;
+    let serial = rest(next(Tag::Integer)?).ok_or(Malformed)?;
+    let minimal = match serial {
+        [] => false,
+        [0x00, second, ..] => *second >= 0x80,
+        [0xff, second, ..] => *second < 0x80,
+        [..] => true,
+    };
+    if !minimal || !id.is_finished() {
+        return Err(Malformed);
+    }
+    let oid = inside(&mut algorithm, Tag::ObjectIdentifier).ok_or(Malformed)?;
+    let oid = rest(oid).ok_or(Malformed)?;
+    let mut given = None;
+    if !algorithm.is_finished() {
+        given = Some(AnyRef::decode(&mut algorithm).map_err(|_| Malformed)?);
+    }
+    if !algorithm.is_finished() {
+        return Err(Malformed);
+    }
+    let hash = hash(oid)?;
+    let parameters = match (&hash, parameters(given)) {
+        (_, Some(parameters)) => parameters,
+        (Hash::Known(_), None) => return Err(Malformed),
+        (Hash::Other(_), None) => return Err(NotOurs),
+    };
     Ok(CertId {
-        hash: hash(&id.hash_algorithm.oid)?,
-        parameters: parameters(id.hash_algorithm.parameters.as_ref())?,
-        name_hash: octets(id.issuer_name_hash.as_bytes())?,
-        key_hash: octets(id.issuer_key_hash.as_bytes())?,
-        serial: octets(id.serial_number.as_bytes())?,
+        hash,
+        parameters,
+        name_hash: octets(name_hash)?,
+        key_hash: octets(key_hash)?,
+        serial: octets(serial)?,
     })
 }
 
-fn octets<const MAX: usize>(octets: &[u8]) -> Result<Octets<MAX>, Malformed> {
-    Octets::new(octets).map_err(|_| Malformed)
+fn octets<const MAX: usize>(octets: &[u8]) -> Result<Octets<MAX>, NoQuestion> {
+    Octets::new(octets).map_err(|_| NotOurs)
 }
 
-fn hash(oid: &ObjectIdentifier) -> Result<Hash, Malformed> {
-    Ok(match *oid {
+fn hash(oid: &[u8]) -> Result<Hash, NoQuestion> {
+    let echoed = octets(oid)?;
+    let oid = ObjectIdentifier::from_bytes(oid).map_err(|_| Malformed)?;
+    Ok(match oid {
         ID_SHA_1 => Hash::Known(HashAlgorithm::Sha1),
         ID_SHA_256 => Hash::Known(HashAlgorithm::Sha256),
         ID_SHA_384 => Hash::Known(HashAlgorithm::Sha384),
         ID_SHA_512 => Hash::Known(HashAlgorithm::Sha512),
-        other => Hash::Other(octets(other.as_bytes())?),
+        _ => Hash::Other(echoed),
     })
 }
 
@@ -207,11 +350,11 @@ pub fn known_oid(algorithm: HashAlgorithm) -> ObjectIdentifier {
 }
 
 /// Hash functions have no parameters: NULL and nothing are both in use (RFC 5754 section 2), anything else is not.
-pub fn parameters(parameters: Option<&Any>) -> Result<Parameters, Malformed> {
+pub fn parameters(parameters: Option<AnyRef<'_>>) -> Option<Parameters> {
     match parameters {
-        None => Ok(Parameters::Absent),
-        Some(any) if any.tag() == Tag::Null && any.value().is_empty() => Ok(Parameters::Null),
-        Some(_) => Err(Malformed),
+        None => Some(Parameters::Absent),
+        Some(any) if any.tag() == Tag::Null && any.value().is_empty() => Some(Parameters::Null),
+        Some(_) => None,
     }
 }
 
@@ -319,6 +462,85 @@ mod tests {
             parse(&request(&[SHA1, NULL], &[1], &[&other(&[1, 1, 0xff])])),
             Err(Malformed)
         );
+    }
+
+    #[test]
+    fn preferred_algorithms_come_out_in_order_and_at_most_32_of_them() {
+        let id: &[u8] = &[6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 8];
+        let algorithm = |last: u8, null: &[u8]| tlv(0x30, &[&[6, 3, 0x2a, 3, last], null]);
+        let preferred = |value: &[u8]| {
+            let extension = tlv(0x30, &[id, &tlv(4, &[value])]);
+            let question = parse(&request(&[SHA1, NULL], &[1], &[&extension]))?;
+            let ids = question.preferred.iter().map(|id| id.as_bytes()[2]);
+            Ok(ids.collect::<Vec<_>>())
+        };
+        let pair = |parts: &[&[u8]]| tlv(0x30, parts);
+        let one = pair(&[&algorithm(1, NULL)]);
+        let two = pair(&[&algorithm(2, &[]), &algorithm(9, &[])]);
+        assert_eq!(preferred(&tlv(0x30, &[])), Ok(vec![]));
+        assert_eq!(preferred(&tlv(0x30, &[&one, &two])), Ok(vec![1, 2]));
+        assert_eq!(
+            preferred(&tlv(0x30, &[&two, &one, &two])),
+            Ok(vec![2, 1, 2])
+        );
+        let short = pair(&[&algorithm(3, &[])]);
+        let many = |count| long(0x30, &short.repeat(count));
+        let long_extension = |count| {
+            let extension = long(0x30, &[id, &long(4, &many(count))].concat());
+            let whole = request(&[SHA1, NULL], &[1], &[]);
+            let list = &whole[4..];
+            let extensions = long(0xa2, &long(0x30, &extension));
+            let tbs = long(0x30, &[list, &extensions].concat());
+            parse(&long(0x30, &tbs)).map(|question| question.preferred.len())
+        };
+        assert_eq!(long_extension(32), Ok(32));
+        assert_eq!(long_extension(33), Err(Malformed));
+        for wrong in [
+            &[][..],
+            &[5, 0],
+            &tlv(0x30, &[&algorithm(1, NULL)]),
+            &tlv(0x30, &[&pair(&[])]),
+            &tlv(0x30, &[&pair(&[&algorithm(1, &[]).repeat(3)])]),
+            &[&tlv(0x30, &[&one])[..], &[0]].concat(),
+        ] {
+            assert_eq!(preferred(wrong), Err(Malformed), "{wrong:02x?}");
+        }
+    }
+
+    /// Like `tlv`, of any length.
+    fn long(tag: u8, content: &[u8]) -> Vec<u8> {
+        let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+        let header = match content.len() {
+            0..=0x7f => vec![tag, low],
+            0x80..=0xff => vec![tag, 0x81, low],
+            _ => vec![tag, 0x82, high, low],
+        };
+        [&header, content].concat()
+    }
+
+    #[test]
+    fn what_no_answer_can_echo_is_not_ours_and_what_is_malformed_beside_it_stays_so() {
+        let serial = |octets: &[u8]| parse(&request(&[SHA1, NULL], octets, &[])).map(drop);
+        assert_eq!(serial(&[0x7f; 21]), Ok(()));
+        assert_eq!(serial(&[0x7f; 22]), Err(NotOurs));
+        assert_eq!(serial(&[0x80; 22]), Err(NotOurs));
+        let zeros = [&[0, 0x7f][..], &[1; 20]].concat();
+        assert_eq!(serial(&zeros), Err(Malformed), "not minimal");
+        assert_eq!(serial(&[]), Err(Malformed));
+        assert_eq!(serial(&[0xff, 0x80]), Err(Malformed));
+        let md5: &[u8] = &[6, 8, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 5];
+        let of = |algorithm: &[&[u8]]| parse(&request(algorithm, &[1], &[])).map(drop);
+        assert_eq!(of(&[md5, NULL]), Ok(()));
+        assert_eq!(of(&[md5, &[0x30, 0]]), Err(NotOurs));
+        assert_eq!(of(&[md5, NULL, NULL]), Err(Malformed));
+        assert_eq!(of(&[&tlv(6, &[&[0x2a; 33]])]), Err(NotOurs));
+        assert_eq!(of(&[&tlv(6, &[&[0x2a, 0x80]])]), Err(Malformed));
+        let critical = tlv(
+            0x30,
+            &[&[6, 3, 0x2a, 3, 4, 1, 1, 0xff], &tlv(4, &[&[5, 0]])],
+        );
+        let both = request(&[SHA1, NULL], &[0x7f; 22], &[&critical]);
+        assert_eq!(parse(&both), Err(Malformed));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! nothing else.
 
 use bytes::Bytes;
-use der::asn1::{BitStringRef, ObjectIdentifier, OctetString, OctetStringRef};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetString, OctetStringRef};
 use der::oid::db::rfc6960::ID_PKIX_OCSP_NONCE;
 use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
 use ocsp_wire::{Item, Reason, SignRequest, Status};
@@ -269,8 +269,9 @@ fn names(single: &SingleResponse, item: &Item, issuer: &Issuer) -> bool {
             &foreign.serial,
         ),
     };
+    let given = id.hash_algorithm.parameters.as_ref().map(AnyRef::from);
     id.hash_algorithm.oid.as_bytes() == &*algorithm
-        && request::parameters(id.hash_algorithm.parameters.as_ref()) == Ok(parameters)
+        && request::parameters(given) == Some(parameters)
         && id.issuer_name_hash.as_bytes() == name
         && id.issuer_key_hash.as_bytes() == key
         && id.serial_number.as_bytes() == &**serial

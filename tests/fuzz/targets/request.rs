@@ -55,13 +55,24 @@ fn written(question: &Question) -> Vec<u8> {
             tlv(0x30, &[&id])
         })
         .collect();
-    let extensions = match &question.nonce {
-        None => Vec::new(),
-        Some(nonce) => {
-            let id = [6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 2];
-            let nonce = tlv(0x30, &[&id, &tlv(4, &[&tlv(4, &[nonce])])]);
-            tlv(0xa2, &[&tlv(0x30, &[&nonce])])
-        }
+    let mut extensions = Vec::new();
+    if let Some(nonce) = &question.nonce {
+        let id = [6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 2];
+        extensions.push(tlv(0x30, &[&id, &tlv(4, &[&tlv(4, &[nonce])])]));
+    }
+    if !question.preferred.is_empty() {
+        let id = [6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 8];
+        let pairs = question.preferred.iter().map(|algorithm| {
+            let algorithm = tlv(0x30, &[&tlv(6, &[algorithm.as_bytes()])]);
+            tlv(0x30, &[&algorithm])
+        });
+        let list = tlv(0x30, &[&pairs.collect::<Vec<_>>().concat()]);
+        extensions.push(tlv(0x30, &[&id, &tlv(4, &[&list])]));
+    }
+    let extensions = if extensions.is_empty() {
+        Vec::new()
+    } else {
+        tlv(0xa2, &[&tlv(0x30, &[&extensions.concat()])])
     };
     let list = tlv(0x30, &[&items.concat()]);
     tlv(0x30, &[&tlv(0x30, &[&list, &extensions])])
