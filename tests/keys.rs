@@ -73,6 +73,75 @@ fn the_first_key_signs_and_a_younger_one_of_its_algorithm_takes_over() {
     assert_eq!(plan.signer(&server), "rsa");
 }
 
+/// A DER element of at most 127 octets of content, or at most 255.
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = u8::try_from(content.len()).unwrap();
+    let head = if length < 128 {
+        vec![tag, length]
+    } else {
+        vec![tag, 0x81, length]
+    };
+    [head, content].concat()
+}
+
+/// What is in a DER element.
+fn content(der: &[u8]) -> &[u8] {
+    let long = usize::from(der[1] == 0x81);
+    &der[2 + long..]
+}
+
+/// The request, with PreferredSignatureAlgorithms of these OIDs (RFC 6960 section 4.4.7).
+fn preferring(request: &[u8], algorithms: &[&[u8]]) -> Vec<u8> {
+    const NAME: &[u8] = &[6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 8];
+    let algorithms = algorithms
+        .iter()
+        .map(|algorithm| tlv(0x30, &[&tlv(0x30, &[&tlv(6, &[algorithm])])]));
+    let algorithms = tlv(0x30, &[&algorithms.collect::<Vec<_>>().concat()]);
+    let extension = tlv(0x30, &[NAME, &tlv(4, &[&algorithms])]);
+    let list = content(content(request));
+    tlv(
+        0x30,
+        &[&tlv(
+            0x30,
+            &[list, &tlv(0xa2, &[&tlv(0x30, &[&extension])])],
+        )],
+    )
+}
+
+/// conformance 34, 35: a client that prefers the algorithm of another key of the issuer's gets it, from the cache as well.
+#[test]
+fn a_client_gets_the_algorithm_that_it_prefers_where_a_key_has_it() {
+    const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 0x0b];
+    const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+    let plan = Plan::new();
+    let rsa = plan.ca.delegate("rsa", Kind::Rsa, LONG);
+    let ec = plan.ca.delegate("ec", Kind::P256, LONG);
+    let server = Server::new(&plan.folder, &plan.config(&[&rsa, &ec]));
+    let (with_rsa, with_ec) = ("sha256WithRSAEncryption", "ecdsa-with-SHA256");
+    let request = plan.ca.request("-no_nonce -cert good.crt");
+    for (algorithms, expected) in [
+        (&[][..], with_rsa),
+        (&[EC], with_ec),
+        (&[RSA, EC], with_rsa),
+        (&[ED25519, EC, RSA], with_ec),
+        (&[ED25519], with_rsa),
+    ] {
+        let asked = match algorithms {
+            [] => request.clone(),
+            algorithms => preferring(&request, algorithms),
+        };
+        let said = plan.ca.reads(&server.post(&asked).answer());
+        let said = said.split("Certificate:").next().unwrap();
+        contains(said, &[&format!("Signature Algorithm: {expected}")]);
+    }
+    // Each of the two keys signed once, and its answer was kept.
+    let page = server.metrics();
+    assert_eq!(metric(&page, "ocsp_cache_entries "), 2);
+    assert_eq!(metric(&page, "ocsp_signatures_total "), 2);
+}
+
 #[test]
 fn an_end_that_comes_near_is_said_once_and_a_successor_is_not_warned_about() {
     let plan = Plan::new();

@@ -169,7 +169,7 @@ impl Responder {
         else {
             return Answer::Error(OcspError::Unauthorized);
         };
-        let Some(key) = issuer.key(&[], now()) else {
+        let Some(key) = issuer.key(&question.preferred, now()) else {
             self.troubles.error(Trouble::NoKey(place), || {
                 let name = &issuer.name;
                 format!("issuer {name:?}: no certificate is valid now that a key of its could sign under: internalError is answered")
