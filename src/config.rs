@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, User as Account};
 use ocsp_frontend_settings::{NoRecord, PROXIES, Proxy, Secret, Source, SourceKind, Verify};
-use ocsp_wire::{Digest, GoodPolicy};
+use ocsp_wire::{Digest, GoodPolicy, Padding};
 
 use crate::credential;
 use crate::source::source;
@@ -154,6 +154,8 @@ pub struct Key {
     pub responder: Option<String>,
     /// The digest of RSA signatures.
     pub digest: Digest,
+    /// The padding of RSA signatures.
+    pub padding: Padding,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -445,12 +447,18 @@ fn key(
         ],
         digest,
     )?;
+    let padding = section.word(
+        "padding",
+        &[("pkcs1", Padding::Pkcs1), ("pss", Padding::Pss)],
+        Padding::Pkcs1,
+    )?;
     let first = said.iter().find(|(_, said)| *said).map(|(name, _)| *name);
     let key = key.map(|key| Key {
         key,
         passphrase,
         responder,
         digest,
+        padding,
     });
     Ok((first, key))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ocsp_frontend_settings as frontend;
 use ocsp_wire::{
-    Digest, FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode, Octets, Secret,
-    SignerSettings, Text, TooLong,
+    Digest, FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode, Octets, Padding,
+    Secret, SignerSettings, Text, TooLong,
 };
 
 use crate::config::{Config, Issuer, Key};
@@ -67,6 +67,7 @@ fn signer_key(key: &Key) -> Result<KeySettings, TooLong> {
         passphrase: key.passphrase.as_ref().map(secret).transpose()?,
         responder: key.responder.as_deref().map(Text::new).transpose()?,
         digest: key.digest,
+        padding: key.padding,
     })
 }
 
@@ -137,6 +138,7 @@ fn frontend_key(key: &Key) -> frontend::Key {
             Digest::Sha384 => 384,
             Digest::Sha512 => 512,
         },
+        pss: key.padding == Padding::Pss,
     }
 }
 

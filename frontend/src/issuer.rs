@@ -160,10 +160,8 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
         format!("{path}: cannot be hashed: {error}")
     })?;
     let signatories = settings.keys.iter().map(|key| match &key.responder {
-        None => {
-            Signatory::itself(&der, key.digest, verify).map_err(|fault| format!("{path}: {fault}"))
-        }
-        Some(path) => Signatory::delegated(&read(path)?, key.digest, verify)
+        None => Signatory::itself(&der, key, verify).map_err(|fault| format!("{path}: {fault}")),
+        Some(path) => Signatory::delegated(&read(path)?, key, verify)
             .map_err(|fault| format!("{path}: {fault}")),
     });
     Ok(Issuer {

@@ -170,7 +170,6 @@ fn open_key(
     not_now: &mut Vec<String>,
 ) -> Result<Key, String> {
     let settings = files.settings;
-    let signing = SigningKey::open(files.key, files.passphrase, settings.digest, notes)?;
     let delegated = match &settings.responder {
         None => None,
         Some(path) => {
@@ -181,7 +180,15 @@ fn open_key(
         }
     };
     let certificate = delegated.as_ref().unwrap_or(issuer_certificate);
-    if !signing.belongs_to(&certificate.public_key()?) {
+    // Before the key: of a kind that this OpenSSL does not know, only the certificate says which it is.
+    let public = certificate.public_key()?;
+    let signing = SigningKey::open(
+        files.key,
+        files.passphrase,
+        (settings.digest, settings.padding),
+        notes,
+    )?;
+    if !signing.belongs_to(&public) {
         return Err(format!(
             "{}: is not the key of the certificate {}",
             settings.key, certificate.path

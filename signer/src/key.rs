@@ -1,41 +1,69 @@
 //! The private keys: the only place that gives their octets to anybody, to OpenSSL, with the passphrase where one is
 //! needed. What comes out can sign, and cannot be copied or printed.
 
-use ocsp_wire::Digest;
+use der::Decode;
+use ocsp_wire::{Digest, Padding};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::{HasPublic, Id, PKey, PKeyRef, Private, Public};
-use openssl::sign::{Signer, Verifier};
+use openssl::pkey::{HasPublic, KeyType, PKey, PKeyRef, Private, Public};
+use openssl::rsa;
+use openssl::sign::{RsaPssSaltlen, Signer, Verifier};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use crate::secret::Unread;
 
 /// A signature algorithm: its AlgorithmIdentifier, octet by octet, and what OpenSSL needs to be told.
 struct Scheme {
     name: &'static str,
-    /// DER of the AlgorithmIdentifier: NULL parameters for RSA (RFC 4055), none for the others (RFC 5758, RFC 8410).
+    /// DER of the AlgorithmIdentifier: NULL parameters for RSASSA-PKCS1-v1_5 (RFC 4055), all but the trailer for RSASSA-PSS,
+    /// none for the others (RFC 5758, RFC 8410, RFC 9881).
     identifier: &'static [u8],
     digest: Option<fn() -> MessageDigest>,
-    kind: Id,
+    padding: Padding,
+    /// The kinds of keys that sign like this.
+    kinds: &'static [KeyType],
 }
 
 macro_rules! scheme {
     ($name:literal, $kind:expr, $digest:expr, $($octet:literal)*) => {
-        Scheme { name: $name, identifier: &[$($octet),*], digest: $digest, kind: $kind }
+        Scheme { name: $name, identifier: &[$($octet),*], digest: $digest, padding: Padding::Pkcs1, kinds: &[$kind] }
+    };
+    ($name:literal, $digest:expr, $identifier:expr) => {
+        Scheme { name: $name, identifier: &$identifier, digest: Some($digest), padding: Padding::Pss, kinds: &[KeyType::RSA, KeyType::RSA_PSS] }
     };
 }
 
 #[rustfmt::skip]
-static SCHEMES: [Scheme; 8] = [
-    scheme!("sha256WithRSAEncryption", Id::RSA, Some(MessageDigest::sha256), 0x30 0x0d 6 9 0x2a 0x86 0x48 0x86 0xf7 0x0d 1 1 0x0b 5 0),
-    scheme!("sha384WithRSAEncryption", Id::RSA, Some(MessageDigest::sha384), 0x30 0x0d 6 9 0x2a 0x86 0x48 0x86 0xf7 0x0d 1 1 0x0c 5 0),
-    scheme!("sha512WithRSAEncryption", Id::RSA, Some(MessageDigest::sha512), 0x30 0x0d 6 9 0x2a 0x86 0x48 0x86 0xf7 0x0d 1 1 0x0d 5 0),
-    scheme!("ecdsa-with-SHA256", Id::EC, Some(MessageDigest::sha256), 0x30 0x0a 6 8 0x2a 0x86 0x48 0xce 0x3d 4 3 2),
-    scheme!("ecdsa-with-SHA384", Id::EC, Some(MessageDigest::sha384), 0x30 0x0a 6 8 0x2a 0x86 0x48 0xce 0x3d 4 3 3),
-    scheme!("ecdsa-with-SHA512", Id::EC, Some(MessageDigest::sha512), 0x30 0x0a 6 8 0x2a 0x86 0x48 0xce 0x3d 4 3 4),
-    scheme!("Ed25519", Id::ED25519, None, 0x30 5 6 3 0x2b 0x65 0x70),
-    scheme!("Ed448", Id::ED448, None, 0x30 5 6 3 0x2b 0x65 0x71),
+static SCHEMES: [Scheme; 14] = [
+    scheme!("sha256WithRSAEncryption", KeyType::RSA, Some(MessageDigest::sha256), 0x30 0x0d 6 9 0x2a 0x86 0x48 0x86 0xf7 0x0d 1 1 0x0b 5 0),
+    scheme!("sha384WithRSAEncryption", KeyType::RSA, Some(MessageDigest::sha384), 0x30 0x0d 6 9 0x2a 0x86 0x48 0x86 0xf7 0x0d 1 1 0x0c 5 0),
+    scheme!("sha512WithRSAEncryption", KeyType::RSA, Some(MessageDigest::sha512), 0x30 0x0d 6 9 0x2a 0x86 0x48 0x86 0xf7 0x0d 1 1 0x0d 5 0),
+    scheme!("RSASSA-PSS with SHA-256", MessageDigest::sha256, pss(1, 32)),
+    scheme!("RSASSA-PSS with SHA-384", MessageDigest::sha384, pss(2, 48)),
+    scheme!("RSASSA-PSS with SHA-512", MessageDigest::sha512, pss(3, 64)),
+    scheme!("ecdsa-with-SHA256", KeyType::EC, Some(MessageDigest::sha256), 0x30 0x0a 6 8 0x2a 0x86 0x48 0xce 0x3d 4 3 2),
+    scheme!("ecdsa-with-SHA384", KeyType::EC, Some(MessageDigest::sha384), 0x30 0x0a 6 8 0x2a 0x86 0x48 0xce 0x3d 4 3 3),
+    scheme!("ecdsa-with-SHA512", KeyType::EC, Some(MessageDigest::sha512), 0x30 0x0a 6 8 0x2a 0x86 0x48 0xce 0x3d 4 3 4),
+    scheme!("Ed25519", KeyType::ED25519, None, 0x30 5 6 3 0x2b 0x65 0x70),
+    scheme!("Ed448", KeyType::ED448, None, 0x30 5 6 3 0x2b 0x65 0x71),
+    scheme!("ML-DSA-44", KeyType::ML_DSA_44, None, 0x30 0x0b 6 9 0x60 0x86 0x48 1 0x65 3 4 3 0x11),
+    scheme!("ML-DSA-65", KeyType::ML_DSA_65, None, 0x30 0x0b 6 9 0x60 0x86 0x48 1 0x65 3 4 3 0x12),
+    scheme!("ML-DSA-87", KeyType::ML_DSA_87, None, 0x30 0x0b 6 9 0x60 0x86 0x48 1 0x65 3 4 3 0x13),
 ];
+
+/// The AlgorithmIdentifier of id-RSASSA-PSS (RFC 4055 section 3.1) as BR 7.1.3.2.1 lists it: the hash, by the last octet of
+/// its OBJECT IDENTIFIER; MGF1 with the same; a salt as long as the hash; the trailer left out, as it is the default.
+#[rustfmt::skip]
+const fn pss(hash: u8, salt: u8) -> [u8; 67] {
+    [
+        0x30, 0x41, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 0x0a, 0x30, 0x34,
+        0xa0, 0x0f, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, hash, 5, 0,
+        0xa1, 0x1c, 0x30, 0x1a, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 8,
+        0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, hash, 5, 0,
+        0xa2, 3, 2, 1, salt,
+    ]
+}
 
 /// A private key that signs with one algorithm. Neither `Clone` nor `Debug`.
 pub struct SigningKey {
@@ -49,7 +77,7 @@ impl SigningKey {
     pub fn open(
         key: Unread<'_>,
         passphrase: Option<Unread<'_>>,
-        digest: Digest,
+        (digest, padding): (Digest, Padding),
         notes: &mut Vec<String>,
     ) -> Result<Self, String> {
         let (name, phrase_name) = (key.name, passphrase.as_ref().map(|phrase| phrase.name));
@@ -92,16 +120,32 @@ impl SigningKey {
             }
             (Ok(key), _, _) => key,
         };
-        let scheme = scheme_for(&key, digest).map_err(|found| format!("{name}: {found}"))?;
-        Ok(Self { key, scheme })
+        let scheme =
+            scheme_for(&key, digest, padding).map_err(|found| format!("{name}: {found}"))?;
+        let key = Self { key, scheme };
+        // A key of id-RSASSA-PSS may bind its digest and the length of its salt (RFC 4055 section 1.2).
+        match key.sign(PROBE) {
+            Ok(_) => Ok(key),
+            Err(error) => Err(format!(
+                "{name}: the key does not sign by {}: {}",
+                scheme.name,
+                first_of(&error)
+            )),
+        }
     }
 
     /// The signature over `octets`.
     pub fn sign(&self, octets: &[u8]) -> Result<Vec<u8>, ErrorStack> {
-        match self.scheme.digest {
-            Some(digest) => Signer::new(digest(), &self.key)?.sign_oneshot_to_vec(octets),
-            None => Signer::new_without_digest(&self.key)?.sign_oneshot_to_vec(octets),
+        let mut signer = match self.scheme.digest {
+            Some(digest) => Signer::new(digest(), &self.key)?,
+            None => Signer::new_without_digest(&self.key)?,
+        };
+        if let (Padding::Pss, Some(digest)) = (self.scheme.padding, self.scheme.digest) {
+            signer.set_rsa_padding(rsa::Padding::PKCS1_PSS)?;
+            signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
+            signer.set_rsa_mgf1_md(digest())?;
         }
+        signer.sign_oneshot_to_vec(octets)
     }
 
     /// The AlgorithmIdentifier of its signatures, as DER.
@@ -116,7 +160,6 @@ impl SigningKey {
 
     /// Whether this key belongs to `public`: by its numbers, and by a signature that verifies.
     pub fn belongs_to(&self, public: &PublicKey) -> bool {
-        const PROBE: &[u8] = b"ocsp-signer: does this key belong to its certificate?";
         self.key.public_eq(&public.0)
             && self
                 .sign(PROBE)
@@ -124,20 +167,41 @@ impl SigningKey {
     }
 }
 
-fn scheme_for(key: &PKeyRef<Private>, digest: Digest) -> Result<&'static Scheme, String> {
-    let name = match key.id() {
-        Id::RSA if key.bits() < 2048 => {
-            return Err(format!(
-                "an RSA key of {} bits is too weak, at least 2048 were expected",
-                key.bits()
-            ));
+/// What is signed and verified once with each key.
+const PROBE: &[u8] = b"ocsp-signer: does this key belong to its certificate?";
+
+fn scheme_for(
+    key: &PKeyRef<Private>,
+    digest: Digest,
+    padding: Padding,
+) -> Result<&'static Scheme, String> {
+    let (is_rsa, is_pss) = (key.is_a(KeyType::RSA), key.is_a(KeyType::RSA_PSS));
+    let bits = key.bits();
+    if (is_rsa || is_pss) && bits < 2048 {
+        return Err(format!(
+            "an RSA key of {bits} bits is too weak, 2048 to 4096 were expected"
+        ));
+    }
+    if (is_rsa || is_pss) && bits > 4096 {
+        return Err(format!(
+            "an RSA key of {bits} bits is too long, 2048 to 4096 were expected"
+        ));
+    }
+    if !is_rsa && !is_pss && padding == Padding::Pss {
+        return Err("padding \"pss\" is of RSA keys, and this is none".to_owned());
+    }
+    let padding = if is_pss { Padding::Pss } else { padding };
+    let name = if is_rsa || is_pss {
+        match (padding, digest) {
+            (Padding::Pkcs1, Digest::Sha256) => "sha256WithRSAEncryption",
+            (Padding::Pkcs1, Digest::Sha384) => "sha384WithRSAEncryption",
+            (Padding::Pkcs1, Digest::Sha512) => "sha512WithRSAEncryption",
+            (Padding::Pss, Digest::Sha256) => "RSASSA-PSS with SHA-256",
+            (Padding::Pss, Digest::Sha384) => "RSASSA-PSS with SHA-384",
+            (Padding::Pss, Digest::Sha512) => "RSASSA-PSS with SHA-512",
         }
-        Id::RSA => match digest {
-            Digest::Sha256 => "sha256WithRSAEncryption",
-            Digest::Sha384 => "sha384WithRSAEncryption",
-            Digest::Sha512 => "sha512WithRSAEncryption",
-        },
-        Id::EC => match key.ec_key().ok().and_then(|key| key.group().curve_name()) {
+    } else if key.is_a(KeyType::EC) {
+        match key.ec_key().ok().and_then(|key| key.group().curve_name()) {
             Some(Nid::X9_62_PRIME256V1) => "ecdsa-with-SHA256",
             Some(Nid::SECP384R1) => "ecdsa-with-SHA384",
             Some(Nid::SECP521R1) => "ecdsa-with-SHA512",
@@ -149,15 +213,15 @@ fn scheme_for(key: &PKeyRef<Private>, digest: Digest) -> Result<&'static Scheme,
                     "the curve is {found}, P-256, P-384 or P-521 was expected"
                 ));
             }
-        },
-        Id::ED25519 => "Ed25519",
-        Id::ED448 => "Ed448",
-        other => {
-            return Err(format!(
-                "the key is of OpenSSL's kind {}, RSA, EC, Ed25519 or Ed448 was expected",
-                other.as_raw()
-            ));
         }
+    } else {
+        // Of the others each kind has one scheme, which is called like it.
+        let own = SCHEMES
+            .iter()
+            .find(|scheme| scheme.kinds.iter().all(|kind| key.is_a(*kind)));
+        return own.ok_or_else(|| {
+            "the key is of another kind than RSA, EC, Ed25519, Ed448 and ML-DSA".to_owned()
+        });
     };
     SCHEMES
         .iter()
@@ -169,9 +233,29 @@ fn scheme_for(key: &PKeyRef<Private>, digest: Digest) -> Result<&'static Scheme,
 pub struct PublicKey(PKey<Public>);
 
 impl PublicKey {
-    /// From a SubjectPublicKeyInfo as DER.
-    pub fn new(info: &[u8]) -> Result<Self, ErrorStack> {
-        PKey::public_key_from_der(info).map(Self)
+    /// From a SubjectPublicKeyInfo as DER. The error says what it is of instead.
+    pub fn new(info: &[u8]) -> Result<Self, String> {
+        PKey::public_key_from_der(info).map(Self).map_err(|error| {
+            // RFC 9881 section 4: one OBJECT IDENTIFIER for the key and for its signatures.
+            let read = SubjectPublicKeyInfoRef::from_der(info).ok();
+            let oid = read.map(|read| read.algorithm.oid);
+            let named = SCHEMES.iter().find(|scheme| {
+                oid.is_some_and(|oid| scheme.identifier.get(4..) == Some(oid.as_bytes()))
+            });
+            match named {
+                Some(scheme)
+                    if scheme.name.starts_with("ML-DSA")
+                        && openssl::version::number() < 0x3050_0000 =>
+                {
+                    format!(
+                        "{} needs OpenSSL 3.5 or newer, {} was found",
+                        scheme.name,
+                        openssl::version::version()
+                    )
+                }
+                Some(_) | None => first_of(&error),
+            }
+        })
     }
 
     /// Whether `signature` is this key's over `octets`, by the algorithm that the DER of an AlgorithmIdentifier names.
@@ -180,7 +264,8 @@ impl PublicKey {
         let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.identifier == algorithm) else {
             return false;
         };
-        scheme.kind == self.0.id() && verified(&self.0, scheme, octets, signature).unwrap_or(false)
+        scheme.kinds.iter().any(|kind| self.0.is_a(*kind))
+            && verified(&self.0, scheme, octets, signature).unwrap_or(false)
     }
 }
 
@@ -190,10 +275,16 @@ fn verified(
     octets: &[u8],
     signature: &[u8],
 ) -> Result<bool, ErrorStack> {
-    match scheme.digest {
-        Some(digest) => Verifier::new(digest(), key)?.verify_oneshot(signature, octets),
-        None => Verifier::new_without_digest(key)?.verify_oneshot(signature, octets),
+    let mut verifier = match scheme.digest {
+        Some(digest) => Verifier::new(digest(), key)?,
+        None => Verifier::new_without_digest(key)?,
+    };
+    if let (Padding::Pss, Some(digest)) = (scheme.padding, scheme.digest) {
+        verifier.set_rsa_padding(rsa::Padding::PKCS1_PSS)?;
+        verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
+        verifier.set_rsa_mgf1_md(digest())?;
     }
+    verifier.verify_oneshot(signature, octets)
 }
 
 fn first_of(error: &ErrorStack) -> String {

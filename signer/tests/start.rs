@@ -430,7 +430,7 @@ fn a_weak_key_is_refused() {
         Signer::told(settings),
         &[
             &folder.path("ca.key"),
-            "an RSA key of 1024 bits is too weak, at least 2048 were expected",
+            "an RSA key of 1024 bits is too weak, 2048 to 4096 were expected",
         ],
     );
     let (folder, authority) = (
@@ -445,6 +445,77 @@ fn a_weak_key_is_refused() {
             "the curve is secp256k1, P-256, P-384 or P-521 was expected",
         ],
     );
+}
+
+#[test]
+fn an_rsa_key_that_is_longer_than_any_needs_is_refused() {
+    let long = PKey::from_rsa(Rsa::generate(4104).unwrap()).unwrap();
+    let (folder, authority) = (Folder::new(), Authority::with_key("CA", long));
+    refused(
+        Signer::told(settings(&folder, &authority)),
+        &[
+            &folder.path("ca.key"),
+            "an RSA key of 4104 bits is too long, 2048 to 4096 were expected",
+        ],
+    );
+}
+
+/// conformance 19: no RSASSA-PSS but in the forms that are listed.
+#[test]
+fn a_key_that_cannot_sign_as_configured_is_refused() {
+    let (folder, authority) = (Folder::new(), Authority::new("CA"));
+    let settings = with_key(&folder, &authority, |key| key.padding = Padding::Pss);
+    let sentence = "padding \"pss\" is of RSA keys, and this is none";
+    refused(Signer::told(settings), &[&folder.path("ca.key"), sentence]);
+    // Bound to a digest by its own parameters.
+    let options = ["rsa_keygen_bits:2048", "rsa_pss_keygen_md:sha384"];
+    let bound = generated("RSA-PSS", &options).unwrap();
+    let folder = Folder::new();
+    let responder = authority.responder(&bound, Purpose::Responder, (-3600, 3600));
+    let settings = with_key(&folder, &authority, |key| {
+        key.key = in_file(&folder.key("responder.key", &bound));
+        key.responder = Some(text(&folder.certificate("responder.crt", &responder)));
+    });
+    refused(
+        Signer::told(settings),
+        &[
+            &folder.path("responder.key"),
+            "the key does not sign by RSASSA-PSS with SHA-256: ",
+        ],
+    );
+}
+
+/// conformance 21: a key of ML-DSA is known by its certificate, whatever OpenSSL there is.
+#[test]
+fn a_key_that_this_openssl_does_not_know_is_called_by_its_name() {
+    let (authority, key) = (Authority::new("CA"), p256());
+    let responder = authority.responder(&key, Purpose::Responder, (-3600, 3600));
+    for (last, name, octets) in [(17, "44", 1312), (18, "65", 1952), (19, "87", 2592)] {
+        let responder = changed(&responder, &authority.key, |certificate| {
+            let info = &mut certificate.tbs_certificate.subject_public_key_info;
+            let oid = format!("2.16.840.1.101.3.4.3.{last}");
+            info.algorithm.oid = oid.parse().unwrap();
+            info.algorithm.parameters = None;
+            let bits = der::asn1::BitString::from_bytes(&vec![7; octets]);
+            info.subject_public_key = bits.unwrap();
+        });
+        let sentence = if openssl::version::number() < 0x3050_0000 {
+            let found = openssl::version::version();
+            format!(
+                "its public key cannot be used: ML-DSA-{name} needs OpenSSL 3.5 or newer, {found} was found"
+            )
+        } else {
+            "is not the key of the certificate".to_owned()
+        };
+        let folder = Folder::new();
+        let settings = with_key(&folder, &authority, |key| {
+            key.responder = Some(text(&folder.certificate("responder.crt", &responder)));
+        });
+        refused(
+            Signer::told(settings),
+            &[&folder.path("responder.crt"), &sentence],
+        );
+    }
 }
 
 #[test]
@@ -514,6 +585,7 @@ fn a_responder_without_nocheck_is_noted() {
         passphrase: None,
         responder: Some(text(&folder.certificate("responder.crt", &responder))),
         digest: Digest::Sha256,
+        padding: Padding::Pkcs1,
     }])
     .unwrap();
     let mut signer = Signer::told(settings_for(vec![issuer]));

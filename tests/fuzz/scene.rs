@@ -14,8 +14,8 @@ use ocsp_signer::policy::{No, Policy};
 use ocsp_signer::{issuer, response};
 use ocsp_wire::{
     Digest, Evidence, Foreign, GoodPolicy, HashAlgorithm, IssuerSettings, Item, KeySettings, List,
-    Mode, Octets, Ours, Parameters, Reason, Refusal, Secret, SignRequest, SignerSettings, Status,
-    Text,
+    Mode, Octets, Ours, Padding, Parameters, Reason, Refusal, Secret, SignRequest, SignerSettings,
+    Status, Text,
 };
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -51,6 +51,7 @@ impl Scene {
                 keys: vec![settings::Key {
                     responder: None,
                     digest: 256,
+                    pss: false,
                 }],
             });
             ours.push(IssuerSettings {
@@ -61,6 +62,7 @@ impl Scene {
                     passphrase: None,
                     responder: None,
                     digest: Digest::Sha256,
+                    padding: Padding::Pkcs1,
                 }])
                 .unwrap(),
                 validity: 259_200,

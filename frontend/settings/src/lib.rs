@@ -368,6 +368,8 @@ pub struct Key {
     pub responder: Option<String>,
     /// The digest under its signatures, in bits, where it is an RSA key; others bring their own.
     pub digest: u16,
+    /// Whether these are RSASSA-PSS, where its kind leaves that open.
+    pub pss: bool,
 }
 
 /// What is said of a serial without record (RFC 9919 section 3.2.3, RFC 6960 section 2.2).

@@ -809,6 +809,7 @@ impl Stage {
                 keys: vec![settings::Key {
                     responder: None,
                     digest: 256,
+                    pss: false,
                 }],
             }],
         };

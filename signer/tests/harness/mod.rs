@@ -25,16 +25,21 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use der::asn1::BitString;
+use der::{Decode, Encode};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use ocsp_wire::*;
+use ocsp_wire::{Padding as WirePadding, *};
 use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::{Id, PKey, Private};
+use openssl::pkey::{KeyType, PKey, Private};
+use openssl::rsa::Padding;
+use openssl::sign::{RsaPssSaltlen, Signer as Signing};
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use openssl::x509::{X509, X509Extension, X509Name};
+use x509_cert::Certificate;
 
 /// More than anything here takes, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -93,6 +98,64 @@ pub fn ec(curve: Nid) -> PKey<Private> {
 
 pub fn p256() -> PKey<Private> {
     ec(Nid::X9_62_PRIME256V1)
+}
+
+/// A key by `openssl genpkey`; none where this OpenSSL does not know the algorithm.
+pub fn generated(algorithm: &str, options: &[&str]) -> Option<PKey<Private>> {
+    let folder = Folder::new();
+    let file = folder.path("generated.pem");
+    let options = options.iter().flat_map(|option| ["-pkeyopt", option]);
+    let fixed = ["genpkey", "-algorithm", algorithm, "-out", &file];
+    let arguments: Vec<_> = fixed.into_iter().chain(options).collect();
+    let (made, _) = openssl(&arguments);
+    made.then(|| PKey::private_key_from_pem(&std::fs::read(&file).unwrap()).unwrap())
+}
+
+/// A certificate with something changed, signed anew by the algorithm that stands in it.
+pub fn changed(
+    certificate: &X509,
+    by: &PKey<Private>,
+    change: impl FnOnce(&mut Certificate),
+) -> X509 {
+    let mut made = Certificate::from_der(&certificate.to_der().unwrap()).unwrap();
+    change(&mut made);
+    made.signature_algorithm = made.tbs_certificate.signature.clone();
+    let algorithm = made.signature_algorithm.to_der().unwrap();
+    let signature = signed(&made.tbs_certificate.to_der().unwrap(), by, &algorithm);
+    made.signature = BitString::from_bytes(&signature).unwrap();
+    X509::from_der(&made.to_der().unwrap()).unwrap()
+}
+
+/// A signature with SHA-256, or by RSASSA-PSS with the digest that its AlgorithmIdentifier names.
+fn signed(octets: &[u8], by: &PKey<Private>, algorithm: &[u8]) -> Vec<u8> {
+    let is_pss = algorithm.len() == 67;
+    let digest = match is_pss.then(|| algorithm[29]) {
+        None | Some(1) => MessageDigest::sha256(),
+        Some(2) => MessageDigest::sha384(),
+        Some(_) => MessageDigest::sha512(),
+    };
+    let mut signer = Signing::new(digest, by).unwrap();
+    if is_pss {
+        signer.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
+        let salt = RsaPssSaltlen::custom(algorithm[66].into());
+        signer.set_rsa_pss_saltlen(salt).unwrap();
+    }
+    signer.sign_oneshot_to_vec(octets).unwrap()
+}
+
+/// The AlgorithmIdentifiers of RSASSA-PSS with SHA-256, SHA-384 and SHA-512, as the Baseline Requirements, section
+/// 7.1.3.2.1, list them.
+pub const PSS: [&str; 3] = [
+    "304106092a864886f70d01010a3034a00f300d06096086480165030402010500a11c301a06092a864886f70d010108300d06096086480165030402010500a203020120",
+    "304106092a864886f70d01010a3034a00f300d06096086480165030402020500a11c301a06092a864886f70d010108300d06096086480165030402020500a203020130",
+    "304106092a864886f70d01010a3034a00f300d06096086480165030402030500a11c301a06092a864886f70d010108300d06096086480165030402030500a203020140",
+];
+
+pub fn unhex(hex: &str) -> Vec<u8> {
+    let octets = hex.as_bytes().chunks(2).map(std::str::from_utf8);
+    octets
+        .map(|octet| u8::from_str_radix(octet.unwrap(), 16).unwrap())
+        .collect()
 }
 
 /// What a certificate is for.
@@ -217,7 +280,12 @@ fn make(wanted: &Wanted, issuer: &str, key: &PKey<Private>) -> X509 {
     for extension in extensions {
         certificate.append_extension(extension).unwrap();
     }
-    let own_digest = [Id::ED25519, Id::ED448].contains(&key.id());
+    let without = [KeyType::ED25519, KeyType::ED448];
+    let without =
+        without
+            .iter()
+            .chain(&[KeyType::ML_DSA_44, KeyType::ML_DSA_65, KeyType::ML_DSA_87]);
+    let own_digest = without.into_iter().any(|kind| key.is_a(*kind));
     let digest = if own_digest {
         MessageDigest::null()
     } else {
@@ -273,6 +341,7 @@ pub fn issuer(folder: &Folder, name: &str, authority: &Authority) -> IssuerSetti
             passphrase: None,
             responder: None,
             digest: Digest::Sha256,
+            padding: WirePadding::Pkcs1,
         }])
         .unwrap(),
         validity: VALIDITY,

@@ -17,7 +17,7 @@ pub use channel::{End, SignerControlEnd, SignerEnd};
 pub use frame::{Fault, Frames, frame};
 pub use message::{
     Certificate, Digest, Evidence, Foreign, FromSigner, FrontendOrder, GoodPolicy, HashAlgorithm,
-    IssuerSettings, Item, KeySettings, List, Message, Mode, Octets, Ours, PROTOCOL, Parameters,
-    Reason, Refusal, Report, Response, Secret, SignRequest, SignerOrder, SignerSettings, Status,
-    Text, ToSigner, TooLong, Version, Withdrawn,
+    IssuerSettings, Item, KeySettings, List, Message, Mode, Octets, Ours, PROTOCOL, Padding,
+    Parameters, Reason, Refusal, Report, Response, Secret, SignRequest, SignerOrder,
+    SignerSettings, Status, Text, ToSigner, TooLong, Version, Withdrawn,
 };

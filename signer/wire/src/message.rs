@@ -10,7 +10,7 @@ use bincode::{BorrowDecode, Decode, Encode};
 use crate::frame::Fault;
 
 /// The version of the protocol that this crate speaks. It changes with every change of a message's octets.
-pub const PROTOCOL: u16 = 4;
+pub const PROTOCOL: u16 = 5;
 
 /// A message that travels in frames, in one direction only.
 pub trait Message: Encode + Decode<()> {
@@ -649,6 +649,8 @@ pub struct KeySettings {
     pub responder: Option<Text<1024>>,
     /// The digest under RSA signatures; other keys bring their own.
     pub digest: Digest,
+    /// The padding of RSA signatures.
+    pub padding: Padding,
 }
 
 /// Where a secret is.
@@ -670,13 +672,22 @@ impl std::fmt::Display for Secret {
     }
 }
 
-/// Digests for RSA signatures (PKCS#1 v1.5).
+/// Digests for RSA signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[allow(missing_docs)] // the names are the standard's
 pub enum Digest {
     Sha256,
     Sha384,
     Sha512,
+}
+
+/// Paddings of RSA signatures (RFC 8017).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Padding {
+    /// RSASSA-PKCS1-v1_5; a key that is for RSASSA-PSS alone signs by that all the same.
+    Pkcs1,
+    /// RSASSA-PSS, its salt as long as the digest, which MGF1 uses as well.
+    Pss,
 }
 
 /// What *good* needs.

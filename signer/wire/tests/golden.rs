@@ -188,6 +188,7 @@ fn key() -> KeySettings {
         passphrase: None,
         responder: None,
         digest: Digest::Sha256,
+        padding: Padding::Pkcs1,
     }
 }
 
@@ -381,6 +382,14 @@ fn control(all: &mut All) {
             (SETTINGS, "Sha256", digest(Digest::Sha256)),
             (SETTINGS, "Sha384", digest(Digest::Sha384)),
             (SETTINGS, "Sha512", digest(Digest::Sha512)),
+        ],
+    );
+    let padding = |padding| with_key(KeySettings { padding, ..key() });
+    all.add_variants(
+        "Padding",
+        vec![
+            (SETTINGS, "Pkcs1", padding(Padding::Pkcs1)),
+            (SETTINGS, "Pss", padding(Padding::Pss)),
         ],
     );
     let secret = |key| with_key(KeySettings { key, ..self::key() });
