@@ -157,6 +157,7 @@ commonName = supplied
 keyUsage = critical, digitalSignature
 extendedKeyUsage = OCSPSigning
 noCheck = ignored
+authorityKeyIdentifier = keyid
 [req]
 distinguished_name = name
 prompt = no

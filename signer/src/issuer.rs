@@ -11,12 +11,12 @@ use openssl::sha::sha1;
 use openssl::x509::X509;
 use x509_cert::Certificate;
 use x509_cert::der::oid::db::rfc5280::ID_KP_OCSP_SIGNING;
-use x509_cert::der::oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage};
 use x509_cert::time::Time;
 
 use crate::certificate;
 use crate::key::{PublicKey, SigningKey};
+use crate::preset::Facts;
 use crate::secret::Unread;
 
 /// An issuer, with all that the policy asks of it.
@@ -174,8 +174,7 @@ fn open_key(
         None => None,
         Some(path) => {
             let responder = CertificateFile::open(path)?;
-            let warnings = responder.delegated_by(issuer_certificate, issuer_key)?;
-            notes.extend(warnings);
+            responder.delegated_by(issuer_certificate, issuer_key)?;
             Some(responder)
         }
     };
@@ -196,9 +195,16 @@ fn open_key(
     }
     let (not_before, not_after) = certificate.validity();
     not_now.extend(certificate.not_valid_now());
-    if delegated.is_none() {
-        notes.extend(certificate.ca_may_sign_answers());
-    }
+    let facts = Facts {
+        certificate: &certificate.parsed,
+        delegated: delegated.is_some(),
+    };
+    let path = &certificate.path;
+    notes.extend(
+        facts
+            .broken()
+            .map(|clause| format!("warning: {path}: {clause}")),
+    );
     notes.push(format!(
         "issuer {:?}: key {} ({}) belongs to {}, valid until {}",
         &*issuer.name,
@@ -288,8 +294,8 @@ impl CertificateFile {
         })
     }
 
-    /// Whether `issuer` made this a responder's certificate (RFC 6960 section 4.2.2.2). Comes back with warnings.
-    fn delegated_by(&self, issuer: &Self, issuer_key: &PublicKey) -> Result<Vec<String>, String> {
+    /// Whether `issuer` made this a responder's certificate (RFC 6960 section 4.2.2.2).
+    fn delegated_by(&self, issuer: &Self, issuer_key: &PublicKey) -> Result<(), String> {
         let cut = self.cut()?;
         if cut.issuer != issuer.cut()?.subject {
             return Err(format!(
@@ -310,7 +316,6 @@ impl CertificateFile {
                 self.path
             ));
         }
-        let mut warnings = Vec::new();
         if self
             .extension::<KeyUsage>()?
             .is_some_and(|usage| !usage.digital_signature())
@@ -320,30 +325,7 @@ impl CertificateFile {
                 self.path
             ));
         }
-        let extensions = self
-            .parsed
-            .tbs_certificate
-            .extensions
-            .as_deref()
-            .unwrap_or_default();
-        if !extensions
-            .iter()
-            .any(|extension| extension.extn_id == ID_PKIX_OCSP_NOCHECK)
-        {
-            warnings.push(format!(
-                "warning: {}: lacks id-pkix-ocsp-nocheck, so clients may ask about the responder itself",
-                self.path
-            ));
-        }
-        Ok(warnings)
-    }
-
-    /// A warning, where the certificate of a CA does not allow its key to sign answers.
-    fn ca_may_sign_answers(&self) -> Option<String> {
-        let usage = self.extension::<KeyUsage>().ok().flatten()?;
-        (!usage.digital_signature()).then(|| {
-            format!("warning: {}: its key usage lacks digitalSignature, so clients may refuse its answers", self.path)
-        })
+        Ok(())
     }
 
     fn extension<'a, T: Decode<'a> + x509_cert::der::oid::AssociatedOid>(

@@ -513,6 +513,51 @@ fn a_delegated_responder_sends_its_certificate_along_and_an_authority_does_not()
     );
 }
 
+/// conformance 9: the responder ID is SHA-1 of the key, whatever the certificate's subjectKeyIdentifier says; conformance 8:
+/// as byKey. Responders that took it from there could not be verified by clients that compute it.
+#[test]
+fn the_responder_id_is_the_keys_and_not_the_certificates_identifier() {
+    let made_up = [&[4, 20], &[7; 20][..]].concat();
+    let mut authority = Authority::new("Example CA");
+    authority.certificate = changed(&authority.certificate, &authority.key, |certificate| {
+        set_extension(certificate, "2.5.29.14", Some((false, &made_up)));
+    });
+    let (folder, key) = (Folder::new(), p256());
+    let responder = authority.responder(&key, Purpose::Responder, (-3600, 86_400));
+    let by_made_up = [&[0x30, 0x16, 0x80, 20], &made_up[2..]].concat();
+    let responder = changed(&responder, &authority.key, |certificate| {
+        set_extension(certificate, "2.5.29.14", Some((false, &made_up)));
+        set_extension(certificate, "2.5.29.35", Some((false, &by_made_up)));
+    });
+    let certificate = authority.issue(&SERIAL);
+    folder.file("person.der", &certificate);
+    let mut issuer = issuer(&folder, "ca", &authority);
+    let mut keys = issuer.keys.to_vec();
+    let mut delegate = keys[0].clone();
+    delegate.key = in_file(&folder.key("responder.key", &key));
+    delegate.responder = Some(text(&folder.certificate("responder.crt", &responder)));
+    keys.push(delegate);
+    issuer.keys = List::new(keys).unwrap();
+    let mut scene = Scene {
+        signer: Signer::serving(settings_for(vec![issuer])),
+        folder,
+        certificate,
+    };
+    for (place, key) in [(0, &authority.key), (1, &key)] {
+        let asked = SignRequest {
+            key: place,
+            ..scene.good()
+        };
+        let (_, basic) = scene.verified(asked);
+        // An uncompressed point of P-256 is the last 65 octets of the SubjectPublicKeyInfo.
+        let info = key.public_key_to_der().unwrap();
+        let hash = openssl::sha::sha1(&info[info.len() - 65..]);
+        let expected = [&[0xa2, 0x16, 4, 0x14], &hash[..]].concat();
+        let found = basic.tbs_response_data.responder_id.to_der().unwrap();
+        assert_eq!(found, expected);
+    }
+}
+
 #[test]
 fn times_are_the_signers_own() {
     let mut scene = Scene::new(p256());

@@ -16,9 +16,10 @@ use std::os::unix::fs::symlink;
 
 use harness::*;
 use ocsp_wire::*;
-use openssl::pkey::PKey;
+use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::symm::Cipher;
+use openssl::x509::X509;
 
 const DONE: i32 = 0;
 const USAGE: i32 = 2;
@@ -574,29 +575,148 @@ fn a_responder_that_the_issuer_did_not_delegate_is_refused() {
     }
 }
 
-#[test]
-fn a_responder_without_nocheck_is_noted() {
-    let (folder, authority) = (Folder::new(), Authority::new("CA"));
-    let key = p256();
-    let responder = authority.responder(&key, Purpose::ResponderWithoutNocheck, (-3600, 3600));
-    let mut issuer = issuer(&folder, "ca", &authority);
-    issuer.keys = List::new([KeySettings {
-        key: in_file(&folder.key("responder.key", &key)),
-        passphrase: None,
-        responder: Some(text(&folder.certificate("responder.crt", &responder))),
-        digest: Digest::Sha256,
-        padding: Padding::Pkcs1,
-    }])
-    .unwrap();
-    let mut signer = Signer::told(settings_for(vec![issuer]));
-    let Some(Report::Ready(notes)) = signer.report() else {
-        panic!("ready was expected");
+/// The warnings of a signer whose issuer has this delegated responder's certificate, without the name of its file.
+fn warnings(authority: &Authority, key: &PKey<Private>, responder: &X509) -> Vec<String> {
+    let folder = Folder::new();
+    let path = folder.certificate("responder.crt", responder);
+    let settings = with_key(&folder, authority, |settings| {
+        settings.key = in_file(&folder.key("responder.key", key));
+        settings.responder = Some(text(&path));
+    });
+    warnings_of(settings, &path)
+}
+
+/// The warnings about a file.
+fn warnings_of(settings: SignerSettings, path: &str) -> Vec<String> {
+    let mut signer = Signer::told(settings);
+    let report = signer.report();
+    let Some(Report::Ready(notes)) = report else {
+        panic!("ready was expected: {report:?}");
     };
-    let warning = format!(
-        "warning: {}: lacks id-pkix-ocsp-nocheck",
-        folder.path("responder.crt")
+    let about = format!("warning: {path}: ");
+    let warnings = notes.iter().filter_map(|note| note.strip_prefix(&about));
+    warnings.map(str::to_owned).collect()
+}
+
+const AKI: &str = "2.5.29.35";
+const EKU: &str = "2.5.29.37";
+const NOCHECK: &str = "1.3.6.1.5.5.7.48.1.5";
+const KEY_USAGE: &str = "2.5.29.15";
+const BASIC_CONSTRAINTS: &str = "2.5.29.19";
+const ACCESS: &str = "1.3.6.1.5.5.7.1.1";
+
+/// An extension of a certificate as it should be changed: its name, criticality and value.
+type Change = (&'static str, Option<(bool, &'static [u8])>);
+
+/// Ways to break the profile of a responder's certificate, each in one extension, and what is said of it.
+#[rustfmt::skip]
+const FLAWS: [(Change, &str); 20] = [
+    ((AKI, None), NO_AKI),
+    ((AKI, Some((true, &[0x30, 0]))), NO_AKI),
+    (("2.5.29.17", Some((false, &[0x30, 3, 0x82, 1, 0x61]))), "has a subjectAltName, which a responder's must not (BR 7.1.2.8.2)"),
+    (("2.5.29.30", Some((true, &[0x30, 0]))), "has nameConstraints, which a responder's must not (BR 7.1.2.8.2)"),
+    (("2.5.29.32", Some((false, &[0x30, 6, 0x30, 4, 6, 2, 0x2a, 3]))), "has certificatePolicies, which a responder's must not (BR 7.1.2.8.2)"),
+    (("2.5.29.31", Some((false, &[0x30, 0]))), "has cRLDistributionPoints, which a responder's must not (BR 7.1.2.8.2)"),
+    ((BASIC_CONSTRAINTS, Some((false, &[0x30, 0]))), A_CA),
+    ((BASIC_CONSTRAINTS, Some((true, &[0x30, 3, 1, 1, 0xff]))), A_CA),
+    ((BASIC_CONSTRAINTS, Some((true, &[0x30, 3, 1, 1, 0]))), A_CA),
+    ((EKU, Some((false, &[0x30, 0x14, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 9, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1]))), MORE_EKU),
+    ((EKU, Some((false, &[0x30, 0x10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 9, 6, 4, 0x55, 0x1d, 0x25, 0]))), MORE_EKU),
+    ((NOCHECK, None), "lacks id-pkix-ocsp-nocheck, so clients may ask about the responder itself (BR 7.1.2.8.6)"),
+    ((NOCHECK, Some((true, &[5, 0]))), ODD_NOCHECK),
+    ((NOCHECK, Some((false, &[]))), ODD_NOCHECK),
+    ((NOCHECK, Some((false, &[0x30, 0]))), ODD_NOCHECK),
+    ((KEY_USAGE, None), ODD_USAGE),
+    ((KEY_USAGE, Some((false, &[3, 2, 7, 0x80]))), ODD_USAGE),
+    ((KEY_USAGE, Some((true, &[3, 2, 6, 0xc0]))), ODD_USAGE),
+    ((ACCESS, Some((false, &[0x30, 0x0f, 0x30, 0x0d, 6, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 0x86, 1, 0x61]))), OCSP_ACCESS),
+    ((ACCESS, Some((false, &[5, 0]))), OCSP_ACCESS),
+];
+const NO_AKI: &str = "lacks authorityKeyIdentifier, or has it critical (BR 7.1.2.8.2)";
+const A_CA: &str =
+    "has basicConstraints that are not critical, or not empty (30 00) (BR 7.1.2.8.4)";
+const MORE_EKU: &str = "has other extended key usages beside OCSPSigning (BR 7.1.2.8.5)";
+const ODD_NOCHECK: &str =
+    "has an id-pkix-ocsp-nocheck that is critical, or not NULL (05 00) (BR 7.1.2.8.6)";
+const ODD_USAGE: &str =
+    "has no key usage that is critical, and digitalSignature alone (BR 7.1.2.8.7)";
+const OCSP_ACCESS: &str = "names an OCSP responder in its authorityInfoAccess (RFC 9919 3.2.2)";
+
+/// A responder's certificate with one extension changed.
+fn responder_with(authority: &Authority, key: &PKey<Private>, (oid, value): Change) -> X509 {
+    let responder = authority.responder(key, Purpose::Responder, (-3600, 3600));
+    changed(&responder, &authority.key, |certificate| {
+        set_extension(certificate, oid, value);
+    })
+}
+
+/// conformance 64, 66, 67: the extensions that a delegated responder's certificate has, and the ones that it has not.
+#[test]
+fn what_a_responders_certificate_has_against_its_profile_is_noted() {
+    let (authority, key) = (Authority::new("CA"), p256());
+    for (change, sentence) in FLAWS {
+        let responder = responder_with(&authority, &key, change);
+        assert_eq!(warnings(&authority, &key, &responder), [sentence]);
+    }
+    // What the profile leaves open.
+    for change in [
+        (BASIC_CONSTRAINTS, None),
+        (BASIC_CONSTRAINTS, Some((true, &[0x30, 0][..]))),
+        (
+            EKU,
+            Some((true, &[0x30, 0x0a, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 9])),
+        ),
+        // caIssuers
+        (
+            ACCESS,
+            Some((
+                false,
+                &[
+                    0x30, 0x0f, 0x30, 0x0d, 6, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2, 0x86, 1, 0x61,
+                ],
+            )),
+        ),
+        ("2.5.29.14", Some((false, &[4, 1, 7]))),
+    ] {
+        let responder = responder_with(&authority, &key, change);
+        assert_eq!(warnings(&authority, &key, &responder), [""; 0]);
+    }
+}
+
+/// conformance 67: a key usage without digitalSignature does not sign answers, whatever the policy.
+#[test]
+fn a_responder_whose_key_usage_lacks_digital_signature_is_refused() {
+    let (authority, key) = (Authority::new("CA"), p256());
+    let responder = responder_with(
+        &authority,
+        &key,
+        (KEY_USAGE, Some((true, &[3, 2, 6, 0x40]))),
     );
-    assert!(notes.iter().any(|note| note.starts_with(&warning)));
+    let part = "its key usage lacks digitalSignature, which a responder's needs";
+    responder_refused(&authority, &responder, part);
+}
+
+/// conformance 68: a CA's key without digitalSignature should not sign answers.
+#[test]
+fn an_authority_whose_key_usage_lacks_digital_signature_is_noted() {
+    let mut authority = Authority::new("CA");
+    for (value, sentences) in [
+        (
+            Some((true, &[3, 2, 1, 6][..])),
+            &[
+                "its key usage lacks digitalSignature, so clients may refuse its answers (BR 7.1.2.10.7)",
+            ][..],
+        ),
+        (Some((true, &[3, 2, 1, 0x86])), &[]),
+        (None, &[]),
+    ] {
+        authority.certificate = changed(&authority.certificate, &authority.key, |certificate| {
+            set_extension(certificate, KEY_USAGE, value);
+        });
+        let folder = Folder::new();
+        let settings = settings(&folder, &authority);
+        assert_eq!(warnings_of(settings, &folder.path("ca.crt")), sentences);
+    }
 }
 
 #[test]

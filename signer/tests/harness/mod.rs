@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use der::asn1::BitString;
+use der::asn1::{BitString, OctetString};
 use der::{Decode, Encode};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use ocsp_wire::{Padding as WirePadding, *};
@@ -36,10 +36,12 @@ use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{KeyType, PKey, Private};
 use openssl::rsa::Padding;
+use openssl::sha::sha1;
 use openssl::sign::{RsaPssSaltlen, Signer as Signing};
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use openssl::x509::{X509, X509Extension, X509Name};
 use x509_cert::Certificate;
+use x509_cert::ext::Extension;
 
 /// More than anything here takes, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -124,6 +126,20 @@ pub fn changed(
     let signature = signed(&made.tbs_certificate.to_der().unwrap(), by, &algorithm);
     made.signature = BitString::from_bytes(&signature).unwrap();
     X509::from_der(&made.to_der().unwrap()).unwrap()
+}
+
+/// Puts an extension into a certificate, in place of one with this name; none, where there is no value.
+pub fn set_extension(certificate: &mut Certificate, oid: &str, value: Option<(bool, &[u8])>) {
+    let extn_id = oid.parse().unwrap();
+    let extensions = certificate.tbs_certificate.extensions.as_mut().unwrap();
+    extensions.retain(|extension| extension.extn_id != extn_id);
+    if let Some((critical, octets)) = value {
+        extensions.push(Extension {
+            extn_id,
+            critical,
+            extn_value: OctetString::new(octets).unwrap(),
+        });
+    }
 }
 
 /// A signature with SHA-256, or by RSASSA-PSS with the digest that its AlgorithmIdentifier names.
@@ -271,6 +287,13 @@ fn make(wanted: &Wanted, issuer: &str, key: &PKey<Private>) -> X509 {
     if responder.contains(&wanted.purpose) {
         let mut usage = ExtendedKeyUsage::new();
         extensions.push(usage.other("OCSPSigning").build().unwrap());
+    }
+    if responder.contains(&wanted.purpose) {
+        let oid = Asn1Object::from_str("2.5.29.35").unwrap();
+        let digest = sha1(&key.public_key_to_der().unwrap());
+        let identifier = [&[0x30, 0x16, 0x80, 0x14], &digest[..]].concat();
+        let identifier = Asn1OctetString::new_from_bytes(&identifier).unwrap();
+        extensions.push(X509Extension::new_from_der(&oid, false, &identifier).unwrap());
     }
     if wanted.purpose == Purpose::Responder {
         let oid = Asn1Object::from_str("1.3.6.1.5.5.7.48.1.5").unwrap();
