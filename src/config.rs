@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, User as Account};
-use ocsp_frontend_settings::{NoRecord, PROXIES, Proxy, Secret, Source, SourceKind, Verify};
+use ocsp_frontend_settings::{
+    NoRecord, Nonce, NonceOverload, PROXIES, Proxy, Secret, Source, SourceKind, Verify,
+};
 use ocsp_wire::{Digest, GoodPolicy, Padding};
 
 use crate::credential;
@@ -139,6 +141,10 @@ pub struct Issuer {
     pub unknown: NoRecord,
     /// What *good* needs.
     pub good: GoodPolicy,
+    /// What becomes of a nonce.
+    pub nonce: Nonce,
+    /// What is answered to a request with a nonce while the signer has too much to do.
+    pub nonce_overload: NonceOverload,
     /// Since when all its certificates are revoked, because its key was compromised; seconds since 1970.
     pub compromised: Option<u64>,
 }
@@ -528,6 +534,19 @@ fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
                 ("status", GoodPolicy::Status),
             ],
             GoodPolicy::Certificate,
+        )?,
+        nonce: section.word(
+            "nonce",
+            &[("echo", Nonce::Echo), ("ignore", Nonce::Ignore)],
+            Nonce::Echo,
+        )?,
+        nonce_overload: section.word(
+            "nonce-overload",
+            &[
+                ("try-later", NonceOverload::TryLater),
+                ("cached", NonceOverload::Cached),
+            ],
+            NonceOverload::TryLater,
         )?,
         compromised: section.moment("compromised")?,
     };

@@ -120,6 +120,8 @@ pub fn for_frontend(
                 proof_needed: issuer.good == GoodPolicy::Certificate,
                 compromised: issuer.compromised,
                 keys: issuer.keys.iter().map(frontend_key).collect(),
+                nonce: issuer.nonce,
+                nonce_overload: issuer.nonce_overload,
             })
             .collect(),
     };

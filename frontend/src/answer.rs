@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use ocsp_frontend_settings::NoRecord;
+use ocsp_frontend_settings::{NoRecord, Nonce, NonceOverload};
 use ocsp_wire::{Evidence, Foreign, Item, Octets, Ours, Reason, Refusal, Status};
 use openssl::sha::sha256;
 
@@ -100,6 +100,20 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// Where the answer about a certificate of this issuer is kept; nowhere where its CertID is by a hash of nobody's.
+    fn kept_as(&self, id: &CertId) -> Option<Key> {
+        let Hash::Known(hash) = id.hash else {
+            return None;
+        };
+        Some(Key {
+            issuer: self.place,
+            key: self.key,
+            hash,
+            parameters: id.parameters,
+            serial: Box::from(&*id.serial),
+        })
+    }
+
     /// What the source knows of a serial. Of one that no certificate can carry there is nothing to know.
     async fn record(&self, serial: &[u8], urgency: Urgency) -> Result<Option<Record>, NoAnswer> {
         if !is_issuable(serial) {
@@ -179,10 +193,36 @@ impl Responder {
         let Some(asked) = self.asked_at(place, key) else {
             return Answer::Error(OcspError::InternalError);
         };
-        match (question.nonce.take(), question.items.as_slice()) {
+        let nonce = question
+            .nonce
+            .take()
+            .filter(|_| asked.issuer.nonce == Nonce::Echo);
+        match (nonce, question.items.as_slice()) {
             (None, [id]) => self.cached(asked, id).await,
+            (None, _) => self.fresh(asked, None, &question).await,
+            (nonce, [id]) if asked.issuer.nonce_overload == NonceOverload::Cached => {
+                if self.signer.is_busy() {
+                    return self.cached(asked, id).await;
+                }
+                let answer = self.fresh(asked, nonce, &question).await;
+                if let Answer::Error(OcspError::TryLater) = answer {
+                    // It has waited for long enough: what is at hand, or nothing.
+                    return self.at_hand(asked, id);
+                }
+                answer
+            }
+            (_, _) if self.signer.is_busy() => self.too_much(),
             (nonce, _) => self.fresh(asked, nonce, &question).await,
         }
+    }
+
+    /// The signer has more to do than it can.
+    fn too_much(&self) -> Answer {
+        self.troubles.warn(Trouble::Busy, || {
+            "the signer has too much to do: tryLater is answered to requests with a nonce"
+                .to_owned()
+        });
+        Answer::Error(OcspError::TryLater)
     }
 
     /// What was done since the start.
@@ -232,21 +272,11 @@ impl Responder {
     /// The answer about one certificate, without nonce: from the cache as long as the source may be believed to say the
     /// same, else from the source.
     async fn cached(self: &Arc<Self>, asked: Asked<'_>, id: &CertId) -> Answer {
-        let Hash::Known(hash) = id.hash else {
+        let Some(key) = asked.kept_as(id) else {
             return Answer::Error(OcspError::Unauthorized);
         };
-        let key = Key {
-            issuer: asked.place,
-            key: asked.key,
-            hash,
-            parameters: id.parameters,
-            serial: Box::from(&*id.serial),
-        };
         match self.hit(asked, &key) {
-            Some(answer) => {
-                self.counts.hits.add();
-                answer
-            }
+            Some(answer) => answer,
             None => {
                 let settled = self.settle(asked, &key, Purpose::Answer);
                 self.cache.once(&key, settled).await
@@ -254,11 +284,21 @@ impl Responder {
         }
     }
 
+    /// The same, if it is at hand.
+    fn at_hand(self: &Arc<Self>, asked: Asked<'_>, id: &CertId) -> Answer {
+        let key = asked.kept_as(id);
+        key.and_then(|key| self.hit(asked, &key))
+            .unwrap_or(Answer::Error(OcspError::TryLater))
+    }
+
     /// A cached answer whose status the source may still be believed to say, and that need not be renewed first.
     fn hit(self: &Arc<Self>, asked: Asked<'_>, key: &Key) -> Option<Answer> {
         let (entry, now) = (self.cache.find(key)?, now());
         let believed = entry.holds(now) && entry.age() < asked.source.revalidate;
-        (believed && !entry.is_overdue(now)).then(|| self.shared(key, &entry))
+        (believed && !entry.is_overdue(now)).then(|| {
+            self.counts.hits.add();
+            self.shared(key, &entry)
+        })
     }
 
     /// Asks the source, and signs what has changed or is to be renewed. One at a time for each key, so that what a source
@@ -436,32 +476,23 @@ impl Responder {
         let mut items = Vec::with_capacity(question.items.len());
         let (mut recorded, mut unsettled) = (false, false);
         for (id, record) in question.items.iter().zip(records) {
-            let item = match (&id.hash, record) {
-                (Hash::Known(hash), Some(record)) => {
-                    let key = Key {
-                        issuer: asked.place,
-                        key: asked.key,
-                        hash: *hash,
-                        parameters: id.parameters,
-                        serial: Box::from(&*id.serial),
-                    };
-                    match record {
-                        Err(reason) => return self.without_record(asked, &key, None, reason),
-                        Ok(Some(record)) => {
-                            recorded = true;
-                            match self.evidence(&record) {
-                                Ok(evidence) => Item::Ours(ours(&key, record.status(), evidence)),
-                                Err(error) => return Answer::Error(error),
-                            }
-                        }
-                        Ok(None) => {
-                            let status = asked.without_record(&key.serial);
-                            let status = status.unwrap_or(Status::Unknown);
-                            unsettled |= status == Status::Unknown;
-                            Item::Ours(ours(&key, status, Evidence::None))
+            let item = match (asked.kept_as(id), record) {
+                (Some(key), Some(record)) => match record {
+                    Err(reason) => return self.without_record(asked, &key, None, reason),
+                    Ok(Some(record)) => {
+                        recorded = true;
+                        match self.evidence(&record) {
+                            Ok(evidence) => Item::Ours(ours(&key, record.status(), evidence)),
+                            Err(error) => return Answer::Error(error),
                         }
                     }
-                }
+                    Ok(None) => {
+                        let status = asked.without_record(&key.serial);
+                        let status = status.unwrap_or(Status::Unknown);
+                        unsettled |= status == Status::Unknown;
+                        Item::Ours(ours(&key, status, Evidence::None))
+                    }
+                },
                 (_, _) => {
                     unsettled = true;
                     Item::Foreign(foreign(id))
@@ -474,8 +505,8 @@ impl Responder {
         }
         let private = nonce.is_some();
         match self.say(asked, nonce, &mut items).await {
-            Ok(reply) if private => Answer::Private(reply),
             Ok(reply) if unsettled || !recorded => Answer::Unsettled(reply),
+            Ok(reply) if private => Answer::Private(reply),
             Ok(reply) => Answer::Shared(reply),
             Err(error) => Answer::Error(error),
         }
@@ -560,6 +591,7 @@ enum Purpose {
 enum Trouble {
     Source,
     Signer,
+    Busy,
     Withdrawn,
     Evidence,
     NoKey(u16),

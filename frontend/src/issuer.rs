@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use der::oid::ObjectIdentifier;
-use ocsp_frontend_settings::{self as settings, NoRecord, Verify};
+use ocsp_frontend_settings::{self as settings, NoRecord, Nonce, NonceOverload, Verify};
 use ocsp_wire::HashAlgorithm;
 use openssl::hash::{MessageDigest, hash};
 
@@ -25,6 +25,10 @@ pub struct Issuer {
     pub proof_needed: bool,
     /// Since when all its certificates are revoked, because its key was compromised (RFC 6960 section 2.7).
     pub compromised: Option<u64>,
+    /// What becomes of a nonce.
+    pub nonce: Nonce,
+    /// What is answered to a request with a nonce while the signer has too much to do.
+    pub nonce_overload: NonceOverload,
     /// Its name, as DER, as its certificate has it.
     pub subject: Box<[u8]>,
     /// Since when its certificate is valid, in seconds since 1970: nothing it issued was revoked before.
@@ -170,6 +174,8 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
         unknown: settings.unknown,
         proof_needed: settings.proof_needed,
         compromised: settings.compromised,
+        nonce: settings.nonce,
+        nonce_overload: settings.nonce_overload,
         subject: subject.into(),
         not_before: certificate.not_before,
         signatories: signatories.collect::<Result<_, _>>()?,

@@ -24,6 +24,8 @@ use crate::response::{self, Times};
 
 /// Questions on their way at a time. More wait here, where waiting costs little.
 const IN_FLIGHT: usize = 256;
+/// Who waits for a place beyond so many others is told at once that the signer has too much to do, where that is asked for.
+const LINE: usize = 256;
 /// How long a question may take, waiting included; then the client is asked to try later.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -53,6 +55,7 @@ pub struct Signed {
 pub struct Signer {
     next: AtomicU64,
     places: Arc<Semaphore>,
+    line: Semaphore,
     frames: mpsc::Sender<Vec<u8>>,
     pending: Arc<Pending>,
     greeted: watch::Receiver<bool>,
@@ -89,6 +92,7 @@ impl Signer {
         Ok(Self {
             next: AtomicU64::new(1),
             places,
+            line: Semaphore::new(LINE),
             frames,
             pending,
             greeted,
@@ -107,6 +111,11 @@ impl Signer {
     /// Whether there is a signer to ask.
     pub fn is_there(&self) -> bool {
         self.pending.held().is_some()
+    }
+
+    /// Whether the signer has too much to do: every place is taken, and as many questions wait for one.
+    pub fn is_busy(&self) -> bool {
+        self.line.available_permits() == 0
     }
 
     /// Asks one question about items of `issuer`, the one at `place`, to be signed by its key at the place `key`.
@@ -143,10 +152,13 @@ impl Signer {
     }
 
     async fn exchange(&self, id: u64, octets: Vec<u8>) -> Result<Reply, NotSigned> {
+        // Who finds the line full waits beside it.
+        let waits = self.line.try_acquire();
         let place = Arc::clone(&self.places)
             .acquire_owned()
             .await
             .map_err(|_| NotSigned::Unreachable)?;
+        drop(waits);
         let (replies, reply) = oneshot::channel();
         self.pending
             .held()

@@ -11,11 +11,13 @@
 
 mod harness;
 
+use std::time::{Duration, Instant};
+
 use der::asn1::ObjectIdentifier;
 use der::oid::db::rfc5912::{ECDSA_WITH_SHA_256, SHA_1_WITH_RSA_ENCRYPTION};
 use der::oid::db::rfc6960::*;
 use harness::*;
-use ocsp_frontend_settings::NoRecord;
+use ocsp_frontend_settings::{NoRecord, Nonce, NonceOverload};
 use ocsp_wire::{HashAlgorithm, Parameters};
 use x509_ocsp::CertStatus;
 
@@ -410,6 +412,125 @@ fn a_nonce_of_a_single_certificate_is_ignored() {
         assert_eq!(frontend.post(&der), plain);
     }
     assert_eq!(frontend.count(), 1);
+}
+
+/// conformance 40: an issuer without nonces answers without the extension, the same octets to all, and does not fail. What
+/// is no nonce stays malformed.
+#[test]
+fn an_issuer_may_ignore_nonces() {
+    let mut stage = Stage::new();
+    stage.settings.issuers[0].nonce = Nonce::Ignore;
+    let frontend = stage.honest();
+    let ask = stage.authority.ask(GOOD);
+    let plain = frontend.client().get(&ask.request());
+    for octets in [&[1; 16][..], &[2; 32], &[3; 128]] {
+        let response = frontend.client().get(&ask.with_nonce(octets));
+        assert_eq!(response.body, plain.body);
+        let control = response.header("cache-control").unwrap();
+        assert!(control.contains("public"), "{control}");
+    }
+    assert_eq!(told(&plain.body).nonce, None);
+    assert_eq!(frontend.count(), 1);
+    assert_eq!(frontend.post(&ask.with_nonce(&[])), MALFORMED);
+    // Of several certificates as well.
+    let ids = [ask.cert_id(), stage.authority.ask(REVOKED).cert_id()];
+    let both = frontend.post(&request(&ids, &[nonce(&[1; 16])]));
+    assert!(all_told(&both).iter().all(|told| told.nonce.is_none()));
+}
+
+/// conformance 82: what is unknown is not authoritative and not stored, with a nonce as without one.
+/// conformance 41: nor is anything with a nonce ever public.
+#[test]
+fn what_is_unknown_and_has_a_nonce_is_not_stored() {
+    for unknown in [NoRecord::Unknown, NoRecord::Revoked] {
+        let mut stage = Stage::new();
+        stage.settings.issuers[0].unknown = unknown;
+        let frontend = stage.honest();
+        let mut client = frontend.client();
+        let der = stage.authority.ask(NOBODY).with_nonce(&[1; 16]);
+        for response in [client.get(&der), client.post(&der)] {
+            assert_eq!(told(&response.body).nonce, Some(vec![1; 16]));
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+            assert_eq!(response.header("etag"), None);
+            assert_eq!(response.header("expires"), None);
+        }
+    }
+}
+
+/// More requests with a nonce than the signer takes and lets wait, to a signer that answers none.
+fn overloaded(stage: &Stage, frontend: &Frontend) -> Vec<Client<std::net::TcpStream>> {
+    let before = frontend.count();
+    let der = post(&stage.authority.ask(OTHER).with_nonce(&[1; 16]));
+    let mut clients: Vec<_> = (0..600).map(|_| frontend.client()).collect();
+    for client in &mut clients {
+        client.send(&der);
+    }
+    frontend.asked(before + 255);
+    clients
+}
+
+/// A signer that has more to do than it can costs a tryLater at once, not after the patience that one has with it, and not a
+/// look at the source more. What needs no signature goes on.
+/// conformance 4: tryLater is the word for it.
+/// conformance 87: HTTP 200, `no-store` and Retry-After.
+#[test]
+fn a_signer_with_too_much_to_do_is_try_later_at_once() {
+    let stage = Stage::new();
+    let frontend = stage.mute();
+    let cached = stage.authority.ask(GOOD);
+    let mut client = frontend.client();
+    client.send(&post(&cached.request()));
+    frontend.signer_says(&stage.authority.answers(&frontend.asked(0)));
+    let first = client.response().body;
+    let began = Instant::now();
+    let _waiting = overloaded(&stage, &frontend);
+    frontend.logs("the signer has too much to do");
+    let response = client.post(&cached.with_nonce(&[9; 16]));
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "after the patience"
+    );
+    assert_eq!((response.status, &*response.body), (200, TRY_LATER));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert!(response.header("retry-after").is_some());
+    assert_eq!(client.post(&cached.request()).body, first);
+}
+
+/// `nonce-overload = "cached"`: the same request is given the answer without nonce then, and where the signer is gone.
+#[test]
+fn a_signer_with_too_much_to_do_may_cost_the_nonce_only() {
+    let mut stage = Stage::new();
+    stage.settings.issuers[0].nonce_overload = NonceOverload::Cached;
+    let frontend = stage.mute();
+    let cached = stage.authority.ask(GOOD);
+    let mut client = frontend.client();
+    client.send(&post(&cached.request()));
+    frontend.signer_says(&stage.authority.answers(&frontend.asked(0)));
+    let first = client.response().body;
+    // As long as there are places, a nonce is echoed.
+    client.send(&post(&cached.with_nonce(&[9; 16])));
+    frontend.signer_says(&stage.authority.answers(&frontend.asked(1)));
+    assert_eq!(told(&client.response().body).nonce, Some(vec![9; 16]));
+    let began = Instant::now();
+    let _waiting = overloaded(&stage, &frontend);
+    // Those that stand in line are not seen from here.
+    sleep_ms(500);
+    let response = client.get(&cached.with_nonce(&[9; 16]));
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "after the patience"
+    );
+    assert_eq!(response.body, first);
+    assert!(response.header("cache-control").unwrap().contains("public"));
+    // Several certificates are never kept.
+    let ids = [cached.cert_id(), stage.authority.ask(OTHER).cert_id()];
+    let several = request(&ids, &[nonce(&[9; 16])]);
+    assert_eq!(client.post(&several).body, TRY_LATER);
+    frontend.end_boundary();
+    frontend.logs("the signer is gone");
+    assert_eq!(client.post(&cached.with_nonce(&[9; 16])).body, first);
+    let not_kept = stage.authority.ask(REVOKED).with_nonce(&[9; 16]);
+    assert_eq!(client.post(&not_kept).body, TRY_LATER);
 }
 
 // ---- errors -------------------------------------------------------------------------------------------------------

@@ -34,9 +34,7 @@ fn of_the_example() -> Stage {
     let mut stage = Stage::new();
     let issuer = &mut stage.settings.issuers[0];
     issuer.certificate = stage.folder.file("example.der", CA);
-    issuer.keys = vec![settings::Key {
-        responder: Some(stage.folder.file("responder.der", RESPONDER)),
-    }];
+    issuer.keys[0].responder = Some(stage.folder.file("responder.der", RESPONDER));
     stage.index(&[SERIAL], &[]);
     stage
 }
@@ -139,17 +137,16 @@ fn the_answer_of_rfc_9919_has_our_shape_and_times_that_no_answer_of_ours_has() {
 }
 
 #[test]
-fn the_request_of_rfc_9919_is_asked_of_the_signer_and_its_answer_is_withheld() {
+fn the_request_of_rfc_9919_is_ours_and_its_responder_signs_no_more() {
     let stage = of_the_example();
-    let frontend = stage.start(|asked| {
-        assert_eq!(asked.items.to_vec(), [question()]);
-        signed(asked.id, RESPONSE)
-    });
+    let frontend = stage.honest();
     let mut client = frontend.client();
+    // Were it somebody else's, it would be unauthorized.
     for response in [client.post(REQUEST), client.get(REQUEST)] {
         assert_eq!((response.status, &*response.body), (200, INTERNAL_ERROR));
     }
-    frontend.logs("the signer gave an answer whose time is wrong");
+    frontend.logs("issuer \"ca\": no certificate is valid now");
+    assert_eq!(frontend.count(), 0);
 }
 
 /// The example of section 7.2, asked a day after thisUpdate and a day before nextUpdate.

@@ -53,6 +53,8 @@ impl Scene {
                     digest: 256,
                     pss: false,
                 }],
+                nonce: settings::Nonce::Echo,
+                nonce_overload: settings::NonceOverload::TryLater,
             });
             ours.push(IssuerSettings {
                 name: Text::new(name).unwrap(),

@@ -356,6 +356,10 @@ pub struct Issuer {
     pub proof_needed: bool,
     /// Since when all its certificates are revoked, because its key was compromised; seconds since 1970.
     pub compromised: Option<u64>,
+    /// What becomes of a nonce.
+    pub nonce: Nonce,
+    /// What is answered to a request with a nonce while the signer has too much to do.
+    pub nonce_overload: NonceOverload,
     /// The keys that sign in its name; their places are the key indexes of the boundary.
     pub keys: Vec<Key>,
 }
@@ -370,6 +374,26 @@ pub struct Key {
     pub digest: u16,
     /// Whether these are RSASSA-PSS, where its kind leaves that open.
     pub pss: bool,
+}
+
+/// What becomes of the nonce of a request (RFC 9654, RFC 9919 section 3.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nonce {
+    /// It is echoed, in an answer signed for this request.
+    Echo,
+    /// Nothing: the answer is the one without nonce.
+    Ignore,
+}
+
+/// What is answered to a request with a nonce while the signer has too much to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NonceOverload {
+    /// The error *tryLater*.
+    TryLater,
+    /// The answer without nonce, from the cache where it is there.
+    Cached,
 }
 
 /// What is said of a serial without record (RFC 9919 section 3.2.3, RFC 6960 section 2.2).

@@ -811,6 +811,8 @@ impl Stage {
                     digest: 256,
                     pss: false,
                 }],
+                nonce: settings::Nonce::Echo,
+                nonce_overload: settings::NonceOverload::TryLater,
             }],
         };
         let stage = Self {
