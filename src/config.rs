@@ -10,9 +10,10 @@ use nix::unistd::{Gid, Uid, User as Account};
 use ocsp_frontend_settings::{
     NoRecord, Nonce, NonceOverload, PROXIES, Proxy, Secret, Source, SourceKind, Verify,
 };
-use ocsp_wire::{Digest, GoodPolicy, Padding};
+use ocsp_wire::{Digest, GoodPolicy, Padding, Preset};
 
 use crate::credential;
+use crate::preset;
 use crate::source::source;
 use crate::toml_reader::{Mistake, Reader};
 
@@ -145,6 +146,8 @@ pub struct Issuer {
     pub nonce: Nonce,
     /// What is answered to a request with a nonce while the signer has too much to do.
     pub nonce_overload: NonceOverload,
+    /// The rule book to be obeyed.
+    pub policy: Preset,
     /// Since when all its certificates are revoked, because its key was compromised; seconds since 1970.
     pub compromised: Option<u64>,
 }
@@ -228,7 +231,7 @@ impl Config {
         let issuers = whole
             .sections("issuer")?
             .into_iter()
-            .map(|section| issuer(section, &sources))
+            .map(|section| issuer(section, &sources, cache.max_stale))
             .collect::<Result<Vec<_>, _>>()?;
         if issuers.is_empty() {
             return Err(whole.mistake("issuer", "nothing", "at least one section [[issuer]]"));
@@ -469,7 +472,7 @@ fn key(
     Ok((first, key))
 }
 
-fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
+fn issuer(mut section: Reader, sources: &[Source], max_stale: Duration) -> Result<Issuer, Mistake> {
     let name = name(&mut section)?;
     let known = sources
         .iter()
@@ -549,7 +552,20 @@ fn issuer(mut section: Reader, sources: &[Source]) -> Result<Issuer, Mistake> {
             NonceOverload::TryLater,
         )?,
         compromised: section.moment("compromised")?,
+        policy: section.word(
+            "policy",
+            &[
+                ("private", Preset::Private),
+                ("cabf", Preset::Cabf),
+                ("mozilla", Preset::Mozilla),
+                ("microsoft", Preset::Microsoft),
+            ],
+            Preset::Private,
+        )?,
     };
+    if let Some(source) = sources.get(source) {
+        preset::obeyed(&section, &issuer, source, max_stale)?;
+    }
     if let (
         GoodPolicy::Certificate,
         Some(Source {

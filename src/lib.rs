@@ -1,7 +1,8 @@
 //! The launcher of `ocsp-server`: the process that starts as root, and the reason why the others need not.
 //!
-//! It reads the configuration ([`config`], [`source`]), binds the listening sockets or takes them over from systemd ([`listen`],
-//! [`service`]), gives up what it does not need ([`privilege`]), denies itself and its children what none of them needs (`deny`),
+//! It reads the configuration ([`config`], [`source`]; what rule books ask of it: `preset`), binds the listening sockets or takes
+//! them over from systemd ([`listen`], [`service`]), gives up what it does not need ([`privilege`]), denies itself and its
+//! children what none of them needs (`deny`),
 //! starts a frontend and a signer as one [`generation`], with the [`credential`]s they need, and supervises them
 //! ([`supervise`]): start, reload and recovery are one mechanism. It carries their log lines ([`log`]), and has more commands,
 //! [`check`], [`demo`] and [`boundary`], which judges what [`proc`] and [`unix_diag`] show of the running processes. [`run`] is
@@ -24,6 +25,7 @@ pub mod generation;
 pub mod listen;
 pub mod log;
 pub mod output;
+mod preset;
 pub mod privilege;
 pub mod proc;
 pub mod run;

@@ -58,6 +58,7 @@ fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
         backdate: whole_seconds(issuer.backdate),
         good: issuer.good,
         never_issued: issuer.unknown == frontend::NoRecord::Revoked,
+        policy: issuer.policy,
     })
 }
 

@@ -58,6 +58,24 @@ fn a_mistake_is_exit_code_3_and_one_sentence_that_names_file_key_found_and_expec
             "[[issuer]] 1 (\"ca\"): key \"unknown\": found \"good\", expected \"unauthorized\" or \"unknown\" or \"revoked\"",
         ),
         (
+            issuer("padding = \"oaep\""),
+            "[[issuer]] 1 (\"ca\"): key \"padding\": found \"oaep\", expected \"pkcs1\" or \"pss\"",
+        ),
+        (
+            issuer("policy = \"public\""),
+            "[[issuer]] 1 (\"ca\"): key \"policy\": found \"public\", expected \"private\" or \"cabf\" or",
+        ),
+        (
+            issuer("policy = \"cabf\"\nunknown = \"unknown\""),
+            "[[issuer]] 1 (\"ca\"): key \"policy\": found \"cabf\" with unknown = \"unknown\", expected \"unauthorized\" or \
+             \"revoked\", as no assigned serial may be unknown (BR 4.9.9)",
+        ),
+        (
+            issuer("policy = \"mozilla\"\n[cache]\nmax-stale = \"1d\""),
+            "[[issuer]] 1 (\"ca\"): key \"policy\": found \"mozilla\" with revalidate = 1s of its source and max-stale = 86400s, \
+             expected less than 24h together, after which a revocation has to be seen (BR 4.9.9)",
+        ),
+        (
             issuer("digest = \"sha1\""),
             "[[issuer]] 1 (\"ca\"): key \"digest\": found \"sha1\", expected \"sha256\" or \"sha384\" or \"sha512\"",
         ),
@@ -175,6 +193,12 @@ fn a_mistake_is_exit_code_3_and_one_sentence_that_names_file_key_found_and_expec
     let place = "[[source]] 1 (\"ca\"): ";
     let database = |lines: &str, sentence: &str| (mysql(lines), format!("{place}{sentence}"));
     let databases = [
+        (
+            mysql(&format!("{socket}timeout = \"5s\"")) + "policy = \"microsoft\"\n",
+            "[[issuer]] 1 (\"ca\"): key \"policy\": found \"microsoft\" with timeout = 5000 ms of its source, expected at most \
+             4s, as an answer may take 10 s (BR 4.10.2)"
+                .to_owned(),
+        ),
         database("", "key \"url\": found nothing, expected mysql://USER@HOST"),
         database(
             "url = \"mysql://cert:hunter2@localhost/certs\"",
@@ -430,6 +454,25 @@ fn check_fails_where_the_index_cannot_be_read() {
             "{said}"
         );
     }
+}
+
+/// conformance 57, 45: what breaks a policy is found before it is served.
+#[test]
+fn check_prints_each_clause_that_the_configuration_breaks() {
+    let scene = Draft::new();
+    let broken = "policy = \"cabf\"\nvalidity = \"1h\"\ngood = \"status\"\n";
+    let (code, said, _) = scene.command(&["check"], &(scene.config.clone() + broken));
+    assert_eq!(code, 1, "{said}");
+    for sentence in [
+        "the validity is less than 8h (BR 4.9.9)",
+        "good = \"status\" does not see to it that an unassigned serial is never good (BR 4.9.9)",
+    ] {
+        let line = format!("FAILED  ocsp-signer: issuer \"ca\": {sentence}\n");
+        assert!(said.contains(&line), "{said}");
+    }
+    let obeyed = scene.config.clone() + "policy = \"cabf\"\n";
+    let (code, said, _) = scene.command(&["check"], &obeyed);
+    assert_eq!(code, 0, "{said}");
 }
 
 #[test]

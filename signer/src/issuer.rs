@@ -16,7 +16,7 @@ use x509_cert::time::Time;
 
 use crate::certificate;
 use crate::key::{PublicKey, SigningKey};
-use crate::preset::Facts;
+use crate::preset::{self, Facts};
 use crate::secret::Unread;
 
 /// An issuer, with all that the policy asks of it.
@@ -37,6 +37,10 @@ pub struct Issuer {
     pub good: GoodPolicy,
     /// Whether *revoked as never issued* may be signed.
     pub never_issued: bool,
+    /// The least of `validity` where the certificate that signs ends before.
+    pub least_validity: u64,
+    /// Whether a certificate may be said to be on hold.
+    pub hold: bool,
     hashes: [Hashes; 4],
 }
 
@@ -94,10 +98,13 @@ pub fn open_all(
             settings,
         });
         let keys = keys.collect();
-        match open(settings, keys, &mut notes) {
+        let mut broken = Vec::new();
+        match open(settings, keys, &mut notes, &mut broken) {
             Ok(issuer) => issuers.push(issuer),
-            Err(fault) => faults.push(format!("issuer {:?}: {fault}", &*settings.name)),
+            Err(fault) => broken.push(fault),
         }
+        let named = |fault| format!("issuer {:?}: {fault}", &*settings.name);
+        faults.extend(broken.into_iter().map(named));
     }
     if faults.is_empty() {
         Ok((issuers, notes))
@@ -117,7 +124,11 @@ fn open(
     settings: &IssuerSettings,
     keys: Vec<KeyFiles<'_>>,
     notes: &mut Vec<String>,
+    broken: &mut Vec<String>,
 ) -> Result<Issuer, String> {
+    let facts = Facts::Issuer(settings);
+    let clauses = facts.broken(settings.policy);
+    broken.extend(clauses.map(|(clause, _)| clause));
     let certificate = CertificateFile::open(&settings.certificate)?;
     let cut = certificate.cut()?;
     let public = certificate.public_key()?;
@@ -136,7 +147,17 @@ fn open(
     let mut not_now = Vec::new();
     let keys = keys
         .into_iter()
-        .map(|key| open_key(settings, key, &certificate, &public, notes, &mut not_now))
+        .map(|key| {
+            open_key(
+                settings,
+                key,
+                &certificate,
+                &public,
+                notes,
+                &mut not_now,
+                broken,
+            )
+        })
         .collect::<Result<Vec<_>, _>>()?;
     // One that comes, or has gone, may stand beside one that signs now.
     if not_now.len() == keys.len() {
@@ -158,6 +179,8 @@ fn open(
         backdate: settings.backdate.into(),
         good: settings.good,
         never_issued: settings.never_issued,
+        least_validity: preset::least_validity(settings.policy).into(),
+        hold: preset::allows_hold(settings.policy),
     })
 }
 
@@ -168,6 +191,7 @@ fn open_key(
     issuer_key: &PublicKey,
     notes: &mut Vec<String>,
     not_now: &mut Vec<String>,
+    broken: &mut Vec<String>,
 ) -> Result<Key, String> {
     let settings = files.settings;
     let delegated = match &settings.responder {
@@ -195,16 +219,19 @@ fn open_key(
     }
     let (not_before, not_after) = certificate.validity();
     not_now.extend(certificate.not_valid_now());
-    let facts = Facts {
+    let facts = Facts::Key {
         certificate: &certificate.parsed,
         delegated: delegated.is_some(),
+        signing: &signing,
     };
-    let path = &certificate.path;
-    notes.extend(
-        facts
-            .broken()
-            .map(|clause| format!("warning: {path}: {clause}")),
-    );
+    for (clause, warning) in facts.broken(issuer.policy) {
+        let clause = format!("{}: {clause}", certificate.path);
+        if warning {
+            notes.push(format!("warning: {clause}"));
+        } else {
+            broken.push(clause);
+        }
+    }
     notes.push(format!(
         "issuer {:?}: key {} ({}) belongs to {}, valid until {}",
         &*issuer.name,

@@ -153,6 +153,21 @@ impl SigningKey {
         self.scheme.identifier
     }
 
+    /// Its size: of its modulus, or of its curve.
+    pub fn bits(&self) -> u32 {
+        self.key.bits()
+    }
+
+    /// Whether it is an RSA key, for RSASSA-PSS alone or not.
+    pub fn is_rsa(&self) -> bool {
+        self.key.is_a(KeyType::RSA) || self.key.is_a(KeyType::RSA_PSS)
+    }
+
+    /// Whether it is an RSA key, or one on a curve that has its digest.
+    pub fn is_rsa_or_ec(&self) -> bool {
+        self.is_rsa() || self.key.is_a(KeyType::EC)
+    }
+
     /// What it is, for a person: size and algorithm.
     pub fn describe(&self) -> String {
         format!("{} bits, {}", self.key.bits(), self.scheme.name)

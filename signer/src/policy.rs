@@ -199,6 +199,9 @@ impl Policy {
         if next_update <= now {
             return Err(Refusal::SignerNotValid.into());
         }
+        if next_update.saturating_sub(this_update) < issuer.least_validity.saturating_sub(1) {
+            return Err(Refusal::SignerEndsSoon.into());
+        }
         Ok((now, this_update, next_update))
     }
 
@@ -227,6 +230,10 @@ impl Policy {
                 }
             }
             Status::Revoked { time, .. } if time > END_OF_TIME => Err(Refusal::RevocationTime),
+            Status::Revoked {
+                reason: Some(Reason::CertificateHold),
+                ..
+            } if !issuer.hold => Err(Refusal::Hold),
             Status::Revoked { time, reason } => Ok(Said::Revoked(Revocation {
                 time: time.min(now),
                 reason,

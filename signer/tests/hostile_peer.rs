@@ -491,6 +491,57 @@ fn a_question_that_policy_refuses_is_answered_and_the_channel_goes_on() {
     }
 }
 
+/// conformance 51: no suspension under the Baseline Requirements; RFC 6960's *never issued* is none.
+#[test]
+fn a_hold_is_not_signed_where_the_policy_knows_none() {
+    let authority = Authority::new("Hold CA");
+    let hold = question(vec![revoked(&[5], 1, Some(Reason::CertificateHold))]);
+    let never = question(vec![ours(&[5], Status::NeverIssued, Evidence::None)]);
+    let other = question(vec![revoked(&[6], 1, Some(Reason::Superseded))]);
+    let signer = |policy| {
+        let folder = Folder::new();
+        Signer::serving(settings_for(vec![IssuerSettings {
+            policy,
+            never_issued: true,
+            ..issuer(&folder, "ca", &authority)
+        }]))
+    };
+    for policy in [Preset::Cabf, Preset::Mozilla, Preset::Microsoft] {
+        let mut signer = signer(policy);
+        assert_eq!(signer.refuses(hold.clone()), Refusal::Hold);
+        signer.signs(never.clone());
+        signer.signs(other.clone());
+        signer.end_boundary();
+        let (_, log) = signer.left();
+        let line = "<84>refused to sign: certificateHold was asked for, and the issuer's policy knows none (BR 4.9.13) (issuer ";
+        assert!(log.len() == 1 && log[0].starts_with(line), "{log:?}");
+    }
+    signer(Preset::Private).signs(hold);
+}
+
+/// conformance 57, 60: nextUpdate is not past notAfter, and an answer that would be too short then is none.
+#[test]
+fn an_answer_is_not_shorter_than_the_policy_allows() {
+    for (ends, policy, signed) in [
+        (28_700, Preset::Cabf, false),
+        (28_700, Preset::Private, true),
+        (28_900, Preset::Cabf, true),
+    ] {
+        let folder = Folder::new();
+        let authority = Authority::valid("Late CA", p256(), (-60, ends));
+        let mut signer = Signer::serving(settings_for(vec![IssuerSettings {
+            policy,
+            ..issuer(&folder, "ca", &authority)
+        }]));
+        if signed {
+            signer.signs(question(vec![unknown(&[5])]));
+        } else {
+            let refusal = signer.refuses(question(vec![unknown(&[5])]));
+            assert_eq!(refusal, Refusal::SignerEndsSoon);
+        }
+    }
+}
+
 fn key_hash(authority: &Authority) -> [u8; 20] {
     let der = authority.certificate.to_der().unwrap();
     let certificate: x509_cert::Certificate = der::Decode::from_der(&der).unwrap();

@@ -16,6 +16,7 @@ use std::os::unix::fs::symlink;
 
 use harness::*;
 use ocsp_wire::*;
+use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::symm::Cipher;
@@ -681,6 +682,148 @@ fn what_a_responders_certificate_has_against_its_profile_is_noted() {
         let responder = responder_with(&authority, &key, change);
         assert_eq!(warnings(&authority, &key, &responder), [""; 0]);
     }
+}
+
+const BR: [Preset; 3] = [Preset::Cabf, Preset::Mozilla, Preset::Microsoft];
+
+/// Refused under these policies for one clause, which ends the sentence, and ready under all others.
+fn clause(policies: &[Preset], sentence: &str, settings: impl Fn(&Folder) -> IssuerSettings) {
+    for policy in [&BR[..], &[Preset::Private]].concat() {
+        let folder = Folder::new();
+        let issuer = IssuerSettings {
+            policy,
+            ..settings(&folder)
+        };
+        let mut signer = Signer::told(settings_for(vec![issuer]));
+        match signer.report() {
+            Some(Report::Refused(reasons)) if policies.contains(&policy) => {
+                assert_eq!(reasons.len(), 1, "{reasons:?}");
+                assert!(reasons[0].starts_with("issuer \"ca\": "), "{reasons:?}");
+                assert!(reasons[0].ends_with(sentence), "{sentence}: {reasons:?}");
+            }
+            Some(Report::Ready(_)) if !policies.contains(&policy) => {}
+            other => panic!("{policy:?}: {sentence}: {other:?}"),
+        }
+    }
+}
+
+/// conformance 57: an answer is valid for 8 hours at least, and 10 days at most, by Microsoft 7.
+#[test]
+fn a_policy_bounds_the_validity() {
+    let authority = Authority::new("CA");
+    let of = |validity| {
+        let authority = &authority;
+        move |folder: &Folder| IssuerSettings {
+            validity,
+            ..issuer(folder, "ca", authority)
+        }
+    };
+    let day = 86_400;
+    let (least, most) = (28_800, 10 * day);
+    clause(
+        &BR,
+        ": the validity is less than 8h (BR 4.9.9)",
+        of(least - 1),
+    );
+    clause(&[], "", of(least));
+    clause(&[], "", of(7 * day));
+    let seven = ": the validity is more than 7d (MS 3.2.2)";
+    clause(&[Preset::Microsoft], seven, of(7 * day + 1));
+    clause(&[Preset::Microsoft], seven, of(most));
+    let ten = ": the validity is more than 10d (BR 4.9.9)";
+    for policy in [Preset::Cabf, Preset::Mozilla] {
+        let folder = Folder::new();
+        let issuer = IssuerSettings {
+            policy,
+            ..of(most + 1)(&folder)
+        };
+        refused(Signer::told(settings_for(vec![issuer])), &[ten]);
+    }
+}
+
+/// conformance 45: an unassigned serial is never good, which only a certificate proves.
+#[test]
+fn a_policy_wants_proof_of_good() {
+    let authority = Authority::new("CA");
+    let sentence =
+        "good = \"status\" does not see to it that an unassigned serial is never good (BR 4.9.9)";
+    clause(&BR, sentence, |folder| IssuerSettings {
+        good: GoodPolicy::Status,
+        ..issuer(folder, "ca", &authority)
+    });
+}
+
+/// conformance 19, 20: the kinds of keys that the rule books list.
+#[test]
+fn a_policy_bounds_the_keys() {
+    let none = "the key is neither RSA nor P-256, P-384 or P-521 (BR 6.1.5)";
+    let p521 = "the key is on P-521, where P-256 or P-384 was expected (MRSP 5.1)";
+    let odd = "the size of the RSA key is no multiple of 8 bits (BR 6.1.5)";
+    let rsa = |bits| PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap();
+    for (key, policies, sentence) in [
+        (PKey::generate_ed25519().unwrap(), &BR[..], none),
+        (PKey::generate_ed448().unwrap(), &BR, none),
+        (ec(Nid::SECP521R1), &[Preset::Mozilla], p521),
+        (ec(Nid::SECP384R1), &[], ""),
+        (rsa(2052), &BR, odd),
+        (rsa(2048), &[], ""),
+    ] {
+        let authority = Authority::with_key("CA", key);
+        clause(policies, sentence, |folder| {
+            issuer(folder, "ca", &authority)
+        });
+    }
+}
+
+/// conformance 64, 66, 67: what is a warning elsewhere is a refusal under a policy of the Baseline Requirements.
+#[test]
+fn a_policy_wants_the_profile_of_a_responders_certificate() {
+    let (authority, key) = (Authority::new("CA"), p256());
+    for (change, sentence) in FLAWS {
+        let responder = responder_with(&authority, &key, change);
+        clause(&BR, &format!("/responder.crt: {sentence}"), |folder| {
+            let mut issuer = issuer(folder, "ca", &authority);
+            let mut settings = issuer.keys[0].clone();
+            settings.key = in_file(&folder.key("responder.key", &key));
+            settings.responder = Some(text(&folder.certificate("responder.crt", &responder)));
+            issuer.keys = List::new([settings]).unwrap();
+            issuer
+        });
+    }
+}
+
+/// conformance 68: a CA's key without digitalSignature must not sign answers.
+#[test]
+fn a_policy_wants_digital_signature_of_an_authority_that_signs() {
+    let mut authority = Authority::new("CA");
+    authority.certificate = changed(&authority.certificate, &authority.key, |certificate| {
+        set_extension(certificate, KEY_USAGE, Some((true, &[3, 2, 1, 6])));
+    });
+    let sentence =
+        "its key usage lacks digitalSignature, so clients may refuse its answers (BR 7.1.2.10.7)";
+    clause(&BR, sentence, |folder| issuer(folder, "ca", &authority));
+}
+
+/// `check` prints each.
+#[test]
+fn every_clause_that_is_broken_is_reported_at_once() {
+    let authority = Authority::with_key("CA", PKey::generate_ed448().unwrap());
+    let folder = Folder::new();
+    let issuer = IssuerSettings {
+        policy: Preset::Cabf,
+        validity: 60,
+        good: GoodPolicy::Status,
+        ..issuer(&folder, "ca", &authority)
+    };
+    let mut signer = Signer::told(settings_for(vec![issuer]));
+    let Some(Report::Refused(reasons)) = signer.report() else {
+        panic!("a refusal was expected");
+    };
+    let clauses = reasons
+        .iter()
+        .map(|reason| reason.rsplit('(').next().unwrap());
+    let clauses: Vec<_> = clauses.collect();
+    assert_eq!(clauses, ["BR 4.9.9)", "BR 4.9.9)", "BR 6.1.5)"]);
 }
 
 /// conformance 67: a key usage without digitalSignature does not sign answers, whatever the policy.

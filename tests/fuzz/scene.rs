@@ -14,8 +14,8 @@ use ocsp_signer::policy::{No, Policy};
 use ocsp_signer::{issuer, response};
 use ocsp_wire::{
     Digest, Evidence, Foreign, GoodPolicy, HashAlgorithm, IssuerSettings, Item, KeySettings, List,
-    Mode, Octets, Ours, Padding, Parameters, Reason, Refusal, Secret, SignRequest, SignerSettings,
-    Status, Text,
+    Mode, Octets, Ours, Padding, Parameters, Preset, Reason, Refusal, Secret, SignRequest,
+    SignerSettings, Status, Text,
 };
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -71,6 +71,7 @@ impl Scene {
                 backdate: 0,
                 good: GoodPolicy::Status,
                 never_issued: true,
+                policy: Preset::Private,
             });
         }
         let ours = SignerSettings {

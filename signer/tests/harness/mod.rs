@@ -371,6 +371,7 @@ pub fn issuer(folder: &Folder, name: &str, authority: &Authority) -> IssuerSetti
         backdate: 0,
         good: GoodPolicy::Certificate,
         never_issued: false,
+        policy: Preset::Private,
     }
 }
 

@@ -18,6 +18,6 @@ pub use frame::{Fault, Frames, frame};
 pub use message::{
     Certificate, Digest, Evidence, Foreign, FromSigner, FrontendOrder, GoodPolicy, HashAlgorithm,
     IssuerSettings, Item, KeySettings, List, Message, Mode, Octets, Ours, PROTOCOL, Padding,
-    Parameters, Reason, Refusal, Report, Response, Secret, SignRequest, SignerOrder,
+    Parameters, Preset, Reason, Refusal, Report, Response, Secret, SignRequest, SignerOrder,
     SignerSettings, Status, Text, ToSigner, TooLong, Version, Withdrawn,
 };

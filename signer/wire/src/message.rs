@@ -448,6 +448,10 @@ pub enum Refusal {
     TooLarge,
     /// The crypto library failed.
     Crypto,
+    /// *revoked* on hold was asked of an issuer whose policy knows no hold.
+    Hold,
+    /// The certificate that signs ends before the shortest answer that the issuer's policy allows.
+    SignerEndsSoon,
 }
 
 /// What the signer has signed before.
@@ -490,6 +494,12 @@ impl Refusal {
             Self::SignerNotValid => "the certificate that signs is not valid now",
             Self::TooLarge => "the answer would be larger than a frame",
             Self::Crypto => "the crypto library failed to sign",
+            Self::Hold => {
+                "certificateHold was asked for, and the issuer's policy knows none (BR 4.9.13)"
+            }
+            Self::SignerEndsSoon => {
+                "the certificate that signs ends within 8 h, the least validity of an answer by the issuer's policy (BR 4.9.9)"
+            }
         }
     }
 }
@@ -636,6 +646,8 @@ pub struct IssuerSettings {
     pub good: GoodPolicy,
     /// Whether [`Status::NeverIssued`] may be signed.
     pub never_issued: bool,
+    /// The rule book to be obeyed.
+    pub policy: Preset,
 }
 
 /// One key of an issuer.
@@ -688,6 +700,19 @@ pub enum Padding {
     Pkcs1,
     /// RSASSA-PSS, its salt as long as the digest, which MGF1 uses as well.
     Pss,
+}
+
+/// A rule book that an issuer's settings, keys, certificates and answers must obey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Preset {
+    /// None: what the others ask of certificates is a warning.
+    Private,
+    /// The Baseline Requirements of the CA/Browser Forum for TLS server certificates.
+    Cabf,
+    /// Mozilla's Root Store Policy, and with it the Baseline Requirements.
+    Mozilla,
+    /// Microsoft's Trusted Root Program, and with it the Baseline Requirements.
+    Microsoft,
 }
 
 /// What *good* needs.

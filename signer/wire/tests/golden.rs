@@ -179,6 +179,7 @@ fn issuer() -> IssuerSettings {
         backdate: 300,
         good: GoodPolicy::Certificate,
         never_issued: false,
+        policy: Preset::Private,
     }
 }
 
@@ -337,6 +338,8 @@ fn from_signer(all: &mut All) {
             ("SignerNotValid", Refusal::SignerNotValid),
             ("TooLarge", Refusal::TooLarge),
             ("Crypto", Refusal::Crypto),
+            ("Hold", Refusal::Hold),
+            ("SignerEndsSoon", Refusal::SignerEndsSoon),
         ]
         .map(|(name, refusal)| (REFUSED, name, refused(refusal)))
         .into(),
@@ -373,6 +376,16 @@ fn control(all: &mut All) {
         vec![
             (SETTINGS, "Certificate", good(GoodPolicy::Certificate)),
             (SETTINGS, "Status", good(GoodPolicy::Status)),
+        ],
+    );
+    let policy = |policy| with_issuer(IssuerSettings { policy, ..issuer() });
+    all.add_variants(
+        "Preset",
+        vec![
+            (SETTINGS, "Private", policy(Preset::Private)),
+            (SETTINGS, "Cabf", policy(Preset::Cabf)),
+            (SETTINGS, "Mozilla", policy(Preset::Mozilla)),
+            (SETTINGS, "Microsoft", policy(Preset::Microsoft)),
         ],
     );
     let digest = |digest| with_key(KeySettings { digest, ..key() });
