@@ -12,6 +12,7 @@ mod harness;
 
 use harness::*;
 
+/// conformance 10: the responder is named by its key.
 #[test]
 fn openssl_is_told_what_index_txt_says_and_verifies_it() {
     for (kind, by) in [
@@ -128,6 +129,7 @@ fn each_of_the_nine_reasons_of_index_txt_reaches_the_client() {
     }
 }
 
+/// conformance 44, 45: no record, no *good*: unauthorized, or what the issuer's policy says.
 #[test]
 fn no_record_is_unauthorized_unless_the_issuer_says_otherwise() {
     let folder = Folder::new();
@@ -185,6 +187,7 @@ fn an_issuer_that_is_not_ours_is_unauthorized() {
     }
 }
 
+/// conformance 30: CertIDs by SHA-1 and SHA-256 are answered.
 #[test]
 fn a_cert_id_may_be_hashed_by_sha1_and_the_sha2_family() {
     let folder = Folder::new();
@@ -240,6 +243,7 @@ fn a_nonce_is_echoed_and_none_is_made_up() {
     );
 }
 
+/// conformance 27: several certificates in one request are answered.
 #[test]
 fn several_certificates_in_one_request_are_answered_in_order() {
     let folder = Folder::new();

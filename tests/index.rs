@@ -59,6 +59,7 @@ fn a_revocation_is_served_as_soon_as_index_txt_has_it() {
     assert_eq!(server.generation().number, 1);
 }
 
+/// conformance 46: what is issued is answered in seconds.
 #[test]
 fn what_is_issued_while_it_runs_is_known_soon() {
     let folder = Folder::new();
@@ -250,6 +251,7 @@ fn a_source_without_certificates_is_believed_where_so_configured() {
     assert_eq!(status(&server, &ca, "good"), "good");
 }
 
+/// conformance 52: revoked stays revoked.
 #[test]
 fn a_revocation_that_the_source_withdraws_stays_served_and_is_logged() {
     let folder = Folder::new();

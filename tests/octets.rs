@@ -142,6 +142,7 @@ fn the_published_request_is_understood() {
     assert_eq!(server.post(&PUBLISHED_REQUEST[1..]).error(), MALFORMED);
 }
 
+/// conformance 8, 16: byKey with its tags, and every time to the second in UTC.
 #[test]
 fn the_published_question_is_answered_in_the_published_shape() {
     let folder = Folder::new();

@@ -428,6 +428,7 @@ fn a_renewed_signature_does_not_make_the_status_younger() {
 
 // ---- the signature ages -------------------------------------------------------------------------------------------
 
+/// conformance 58: renewed in the first half of its life.
 #[test]
 fn a_signature_past_half_its_life_is_renewed_once_by_the_next_hit() {
     let stage = Stage::new();

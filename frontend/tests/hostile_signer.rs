@@ -527,6 +527,7 @@ fn another_nonce_is_withheld() {
     });
 }
 
+/// conformance 15: an answer has a nextUpdate.
 #[test]
 fn times_that_do_not_fit_are_withheld() {
     lies("no nextUpdate", "nextUpdate", plain, |data| {
@@ -558,6 +559,7 @@ fn times_that_do_not_fit_are_withheld() {
     }
 }
 
+/// conformance 1: an answer is a BasicOCSPResponse in an OCSPResponse, and nothing else leaves.
 #[test]
 fn what_is_no_signed_answer_is_withheld() {
     type Make = fn(&Authority, &SignRequest) -> Vec<u8>;
@@ -596,6 +598,7 @@ fn what_is_no_signed_answer_is_withheld() {
     }
 }
 
+/// conformance 6: version v1 is left out.
 #[test]
 fn an_answer_of_another_version_or_responder_is_withheld() {
     withholds("a version", "version", plain, |authority, asked| {
@@ -861,6 +864,7 @@ fn a_responder_that_cannot_be_read_is_refused_in_a_sentence() {
 // ---- a signer that is slow, gone, or refuses ----------------------------------------------------------------------
 
 /// conformance 87: tryLater is HTTP 200, no-store, with Retry-After.
+/// conformance 61: within ten seconds there is an answer, if only tryLater.
 #[test]
 fn a_signer_that_stalls_costs_a_try_later_and_its_late_answer_is_no_violation() {
     let stage = Stage::new();

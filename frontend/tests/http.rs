@@ -400,6 +400,7 @@ fn an_answer_with_a_nonce_is_private() {
     assert_eq!(frontend.count(), 2);
 }
 
+/// conformance 38: nonces of 1 to 128 octets are echoed.
 #[test]
 fn nonces_of_1_to_128_octets_are_echoed() {
     let stage = Stage::new();
@@ -1094,6 +1095,7 @@ fn a_silent_client_of_bare_der_is_let_go_after_5_seconds() {
 
 // ---- requests -----------------------------------------------------------------------------------------------------
 
+/// conformance 4, 37: what is no request is malformedRequest, a nonce of 0 or 129 octets included.
 #[test]
 fn a_request_that_is_none_is_malformed() {
     let stage = Stage::new();
@@ -1165,6 +1167,7 @@ fn a_request_that_is_none_is_malformed() {
     assert!(is_good(&client.post(&ignored).body));
 }
 
+/// conformance 26: a hundred certificates in a request are answered, more are malformed.
 #[test]
 fn a_hundred_certificates_are_answered_each() {
     let stage = Stage::new();

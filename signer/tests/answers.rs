@@ -140,6 +140,7 @@ fn seconds_now() -> u64 {
     now().unsigned_abs()
 }
 
+/// conformance 5, 13, 49: the signature verifies, each status has its encoding, and *unspecified* is said by absence.
 #[test]
 fn openssl_verifies_good_unknown_and_revoked_for_every_reason() {
     let mut scene = Scene::new(p256());
@@ -175,6 +176,7 @@ fn openssl_verifies_good_unknown_and_revoked_for_every_reason() {
     }
 }
 
+/// conformance 56: revocationTime is not after producedAt.
 #[test]
 fn a_revocation_in_the_future_is_signed_as_now() {
     let mut scene = Scene::new(p256());
@@ -189,6 +191,7 @@ fn a_revocation_in_the_future_is_signed_as_now() {
     assert_eq!(time, produced_at);
 }
 
+/// conformance 47, 48: extended-revoke, 1970 and certificateHold for what was never issued.
 #[test]
 fn never_issued_is_1970_on_hold_and_says_that_the_responder_means_it() {
     let mut scene = Scene::with(p256(), |issuer| IssuerSettings {
@@ -216,6 +219,7 @@ fn never_issued_is_1970_on_hold_and_says_that_the_responder_means_it() {
     assert_eq!(basic.tbs_response_data.response_extensions, None);
 }
 
+/// conformance 88: without a nonce there are no responseExtensions.
 #[test]
 fn the_nonce_is_echoed_and_nothing_else_is() {
     let mut scene = Scene::new(p256());
@@ -236,6 +240,7 @@ fn the_nonce_is_echoed_and_nothing_else_is() {
     assert_eq!(basic.tbs_response_data.response_extensions, None);
 }
 
+/// conformance 12, 14: one answer for each certificate, by the CertID of the question.
 #[test]
 fn several_certificates_are_answered_in_order_with_their_own_ids() {
     let mut scene = Scene::new(p256());
@@ -471,6 +476,7 @@ fn what_was_signed_by_rsassa_pss_proves_good() {
     }
 }
 
+/// conformance 7, 11, 65: the certificate that signs is named and goes along; what is empty is left out.
 #[test]
 fn a_delegated_responder_sends_its_certificate_along_and_an_authority_does_not() {
     let (folder, authority) = (Folder::new(), Authority::new("Example CA"));
@@ -558,6 +564,7 @@ fn the_responder_id_is_the_keys_and_not_the_certificates_identifier() {
     }
 }
 
+/// conformance 17, 57: thisUpdate, producedAt and nextUpdate by one reading of the clock, both ends of the validity counted.
 #[test]
 fn times_are_the_signers_own() {
     let mut scene = Scene::new(p256());
@@ -569,6 +576,7 @@ fn times_are_the_signers_own() {
     assert_eq!(next_update - this_update, u64::from(VALIDITY) - 1);
 }
 
+/// conformance 63: thisUpdate may lie back, and the validity counts from there.
 #[test]
 fn backdate_moves_this_update_and_the_end_with_it() {
     let mut scene = Scene::with(p256(), |issuer| IssuerSettings {
@@ -581,6 +589,7 @@ fn backdate_moves_this_update_and_the_end_with_it() {
     assert_eq!(next_update - this_update, u64::from(VALIDITY) - 1);
 }
 
+/// conformance 60: no answer is valid longer than the certificate that signs.
 #[test]
 fn no_answer_outlives_or_predates_the_certificate_that_signs() {
     let folder = Folder::new();
@@ -613,6 +622,7 @@ fn good_on_the_sources_word_needs_no_certificate_where_so_configured() {
     assert!(matches!(scene.signer.refuses(asked), Refusal::Withdrawn(_)));
 }
 
+/// conformance 53: expired certificates are answered.
 #[test]
 fn an_expired_certificate_still_proves_good() {
     let (folder, authority) = (Folder::new(), Authority::new("Old CA"));

@@ -412,6 +412,7 @@ fn what_is_handed_over_after_the_settings_is_not_taken() {
     }
 }
 
+/// conformance 69: a key signs only under its own certificate.
 #[test]
 fn a_key_of_another_certificate_is_refused() {
     key_refused(
