@@ -409,7 +409,9 @@ fn threads(section: &mut Reader, cores: u32) -> Result<u16, Mistake> {
 /// The one key of an issuer, or several, each in a section of its own.
 fn keys(section: &mut Reader) -> Result<Vec<Key>, Mistake> {
     let several = section.sections("keys")?;
-    let (found, key) = key(section, Digest::Sha256)?;
+    // What it says of signatures holds for each key that does not say it itself.
+    let signatures = signatures(section, (Digest::Sha256, Padding::Pkcs1))?;
+    let (found, key) = key(section, signatures)?;
     if several.is_empty() {
         return Ok(vec![key.ok_or_else(|| nothing(section))?]);
     }
@@ -422,7 +424,8 @@ fn keys(section: &mut Reader) -> Result<Vec<Key>, Mistake> {
         return Err(section.mistake(found, "a key beside [[issuer.keys]]", expected));
     }
     let own = several.into_iter().map(|mut section| {
-        let (_, key) = self::key(&mut section, Digest::Sha256)?;
+        let own = self::signatures(&mut section, signatures)?;
+        let (_, key) = self::key(&mut section, own)?;
         let key = key.ok_or_else(|| nothing(&section))?;
         section.finish()?;
         Ok(key)
@@ -434,10 +437,27 @@ fn nothing(section: &Reader) -> Mistake {
     section.mistake("key", "nothing", "an absolute path, or \"credential:NAME\"")
 }
 
+/// How an RSA key signs.
+fn signatures(
+    section: &mut Reader,
+    (digest, padding): (Digest, Padding),
+) -> Result<(Digest, Padding), Mistake> {
+    let digests = [
+        ("sha256", Digest::Sha256),
+        ("sha384", Digest::Sha384),
+        ("sha512", Digest::Sha512),
+    ];
+    let paddings = [("pkcs1", Padding::Pkcs1), ("pss", Padding::Pss)];
+    Ok((
+        section.word("digest", &digests, digest)?,
+        section.word("padding", &paddings, padding)?,
+    ))
+}
+
 /// What a section says of a key, and what of it it says first.
 fn key(
     section: &mut Reader,
-    digest: Digest,
+    (digest, padding): (Digest, Padding),
 ) -> Result<(Option<&'static str>, Option<Key>), Mistake> {
     let key = section.secret("key")?;
     let passphrase = section.secret("passphrase-file")?;
@@ -447,20 +467,6 @@ fn key(
         ("passphrase-file", passphrase.is_some()),
         ("responder", responder.is_some()),
     ];
-    let digest = section.word(
-        "digest",
-        &[
-            ("sha256", Digest::Sha256),
-            ("sha384", Digest::Sha384),
-            ("sha512", Digest::Sha512),
-        ],
-        digest,
-    )?;
-    let padding = section.word(
-        "padding",
-        &[("pkcs1", Padding::Pkcs1), ("pss", Padding::Pss)],
-        Padding::Pkcs1,
-    )?;
     let first = said.iter().find(|(_, said)| *said).map(|(name, _)| *name);
     let key = key.map(|key| Key {
         key,

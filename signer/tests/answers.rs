@@ -191,7 +191,77 @@ fn a_revocation_in_the_future_is_signed_as_now() {
     assert_eq!(time, produced_at);
 }
 
-/// conformance 47, 48: extended-revoke, 1970 and certificateHold for what was never issued.
+/// conformance 45: *assigned* includes precertificates (RFC 6962 section 3.1: a critical poison), so one proves *good*.
+#[test]
+fn a_precertificate_proves_good() {
+    let (folder, authority) = (Folder::new(), Authority::new("Example CA"));
+    let issued = openssl::x509::X509::from_der(&authority.issue(&SERIAL)).unwrap();
+    let poisoned = changed(&issued, &authority.key, |certificate| {
+        let poison = Some((true, &[5, 0][..]));
+        set_extension(certificate, "1.3.6.1.4.1.11129.2.4.3", poison);
+    });
+    let certificate = poisoned.to_der().unwrap();
+    folder.file("person.der", &certificate);
+    let mut scene = Scene {
+        signer: Signer::serving(settings(&folder, &authority)),
+        folder,
+        certificate,
+    };
+    assert_eq!(scene.status(scene.good()), "good");
+}
+
+/// conformance 47, 50: no SingleResponse has extensions: no CrlID, and no reasonCode, whatever the status. conformance 48:
+/// extended-revoke stands in responseExtensions alone. conformance 49: no reason is encoded by absence, not as 0. conformance
+/// 13: good is `80 00`, unknown `82 00`, revoked `A1` with the time and `A0 03 0A 01` before the reason. conformance 16:
+/// each time is GeneralizedTime of 15 octets. conformance 15: nextUpdate is there, in a tag of its own.
+#[test]
+fn a_single_response_has_its_status_its_times_and_nothing_else() {
+    let mut scene = Scene::with(p256(), |issuer| IssuerSettings {
+        never_issued: true,
+        ..issuer
+    });
+    let time = b"\x18\x0f20231114221320Z";
+    let revoked_for = |reason: &[u8]| {
+        let length = u8::try_from(time.len() + reason.len()).unwrap();
+        [&[0xa1, length], &time[..], reason].concat()
+    };
+    let never = b"\xa1\x16\x18\x0f19700101000000Z\xa0\x03\x0a\x01\x06".to_vec();
+    let (at, superseded) = (1_700_000_000, Some(Reason::Superseded));
+    for (asked, status) in [
+        (scene.good(), vec![0x80, 0]),
+        (question(vec![unknown(&SERIAL)]), vec![0x82, 0]),
+        (
+            question(vec![ours(&SERIAL, Status::NeverIssued, Evidence::None)]),
+            never,
+        ),
+        (
+            question(vec![revoked(&SERIAL, at, superseded)]),
+            revoked_for(&[0xa0, 3, 0x0a, 1, 4]),
+        ),
+        (question(vec![revoked(&[5], at, None)]), revoked_for(&[])),
+    ] {
+        let basic = content(&scene.signer.signs(asked));
+        let single = &basic.tbs_response_data.responses[0];
+        assert_eq!(single.single_extensions, None);
+        let id = single.cert_id.to_der().unwrap();
+        let (this_update, next_update) = (single.this_update, single.next_update.unwrap());
+        let (this_update, next_update) =
+            (this_update.to_der().unwrap(), next_update.to_der().unwrap());
+        for time in [&this_update, &next_update] {
+            assert!(
+                time.starts_with(&[0x18, 15]) && time.ends_with(b"Z"),
+                "{time:02x?}"
+            );
+        }
+        let expected = [&id, &status, &this_update, &[0xa0, 17][..], &next_update].concat();
+        let whole = single.to_der().unwrap();
+        assert!(
+            whole.ends_with(&expected)
+                && whole.len() == expected.len() + 2 + usize::from(expected.len() > 127)
+        );
+    }
+}
+
 #[test]
 fn never_issued_is_1970_on_hold_and_says_that_the_responder_means_it() {
     let mut scene = Scene::with(p256(), |issuer| IssuerSettings {
@@ -622,7 +692,7 @@ fn good_on_the_sources_word_needs_no_certificate_where_so_configured() {
     assert!(matches!(scene.signer.refuses(asked), Refusal::Withdrawn(_)));
 }
 
-/// conformance 53: expired certificates are answered.
+/// conformance 53: what has expired is answered as long as there is a record of it.
 #[test]
 fn an_expired_certificate_still_proves_good() {
     let (folder, authority) = (Folder::new(), Authority::new("Old CA"));
