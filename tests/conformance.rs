@@ -22,13 +22,13 @@ fn numbers(folder: &Path, found: &mut BTreeMap<u32, BTreeSet<String>>) {
             numbers(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            for line in text.lines().map(str::trim) {
-                let Some((_, behind)) = line
-                    .strip_prefix("//")
-                    .and_then(|line| line.split_once("conformance "))
-                else {
-                    continue;
-                };
+            let comments: Vec<_> = text
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("//"))
+                .map(|line| line.trim_start_matches(['/', '!']))
+                .map(str::trim)
+                .collect();
+            for behind in comments.join(" ").split("conformance ").skip(1) {
                 let Some((listed, _)) = behind.split_once(':') else {
                     continue;
                 };
