@@ -16,7 +16,7 @@ use openssl::pkey::{KeyType, PKey, PKeyRef, Public};
 use openssl::rsa::Padding;
 use openssl::sha::sha1;
 use openssl::sign::{RsaPssSaltlen, Verifier};
-use openssl::x509::X509;
+use openssl::x509::{X509, X509Ref};
 use x509_cert::spki::AlgorithmIdentifierRef;
 
 use crate::certificate::Certificate;
@@ -27,7 +27,7 @@ const PASSED_OVER: u32 = 63;
 
 /// A key that signs in an issuer's name.
 pub struct Signatory {
-    key: PKey<Public>,
+    key: PublicKey,
     key_hash: [u8; 20],
     certificate: Option<Vec<u8>>,
     candidate: Candidate,
@@ -67,73 +67,19 @@ fn pss_parameters(hash: u8, salt: u8) -> [u8; 52] {
     ]
 }
 
-impl Signatory {
-    /// An issuer that signs by the key of its own certificate. The error goes on after the file's name.
-    pub fn itself(
-        certificate: &[u8],
-        settings: &settings::Key,
-        verify: Verify,
-    ) -> Result<Self, String> {
-        Self::new(certificate, false, settings, verify)
-    }
+/// A public key.
+pub struct PublicKey(PKey<Public>);
 
-    /// A delegated responder. The error goes on after the file's name.
-    pub fn delegated(
-        certificate: &[u8],
-        settings: &settings::Key,
-        verify: Verify,
-    ) -> Result<Self, String> {
-        Self::new(certificate, true, settings, verify)
-    }
-
-    fn new(
-        der: &[u8],
-        delegated: bool,
-        settings: &settings::Key,
-        verify: Verify,
-    ) -> Result<Self, String> {
-        // As OpenSSL writes it: that is what the signer sends along.
-        let read = X509::from_der(der).and_then(|read| Ok((read.public_key()?, read.to_der()?)));
-        let (key, der) = read.map_err(|error| format!("its key cannot be used: {error}"))?;
-        let cut = Certificate::from_der(&der).ok_or("is no certificate in DER")?;
-        let candidate = Candidate {
-            algorithm: algorithm(&key, settings)
-                .ok_or("its key is of a kind that cannot sign here")?,
-            not_before: cut.not_before,
-            not_after: cut.not_after,
-        };
-        Ok(Self {
-            candidate,
-            key,
-            key_hash: sha1(cut.key),
-            certificate: delegated.then_some(der),
-            passed_over: match verify {
-                Verify::Sample => PASSED_OVER,
-                Verify::Always => 0,
-            },
-            until_next: AtomicU32::new(0),
-        })
-    }
-
-    /// What of it goes into the choice of a key.
-    pub fn candidate(&self) -> &Candidate {
-        &self.candidate
-    }
-
-    /// The name it signs by: SHA-1 of its key's BIT STRING (RFC 6960 section 4.2.1, byKey).
-    pub fn key_hash(&self) -> &[u8; 20] {
-        &self.key_hash
-    }
-
-    /// The certificate that goes with its answers, as DER: a delegated responder's (RFC 9919 section 3.2.2).
-    pub fn certificate(&self) -> Option<&[u8]> {
-        self.certificate.as_deref()
+impl PublicKey {
+    /// The key of a certificate.
+    pub fn of(certificate: &X509Ref) -> Result<Self, ErrorStack> {
+        certificate.public_key().map(Self)
     }
 
     /// What an AlgorithmIdentifier means, if this key signs like that: parameters NULL for RSASSA-PKCS1-v1_5 (RFC 4055),
     /// one of three for RSASSA-PSS, none for the others (RFC 5758, RFC 8410, RFC 9881).
     pub fn scheme(&self, algorithm: &AlgorithmIdentifierRef<'_>) -> Option<Scheme> {
-        let is_a = |kind| self.key.is_a(kind);
+        let is_a = |kind| self.0.is_a(kind);
         if algorithm.oid == ID_RSASSA_PSS {
             let parameters = algorithm.parameters?;
             let named = pss()
@@ -167,29 +113,16 @@ impl Signatory {
         })
     }
 
-    /// Whether `signature` may be believed to be this key's over `octets`: it is verified, or it is passed over.
-    pub fn vouches_for(&self, scheme: Scheme, octets: &[u8], signature: &[u8]) -> bool {
-        let passed_over = |left: u32| left.checked_sub(1);
-        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
-        if self.until_next.fetch_update(set, get, passed_over).is_ok() {
-            return true;
-        }
-        let right = self.verifies(scheme, octets, signature).unwrap_or(false);
-        // Of a signer that was wrong each is verified, until one is right.
-        let until_next = if right { self.passed_over } else { 0 };
-        self.until_next.store(until_next, Ordering::Relaxed);
-        right
-    }
-
-    fn verifies(
+    /// Whether `signature` is this key's over `octets`.
+    pub fn verifies(
         &self,
         Scheme { digest, is_pss }: Scheme,
         octets: &[u8],
         signature: &[u8],
     ) -> Result<bool, ErrorStack> {
         let mut verifier = match digest {
-            Some(digest) => Verifier::new(digest, &self.key)?,
-            None => Verifier::new_without_digest(&self.key)?,
+            Some(digest) => Verifier::new(digest, &self.0)?,
+            None => Verifier::new_without_digest(&self.0)?,
         };
         if let (true, Some(digest)) = (is_pss, digest) {
             verifier.set_rsa_padding(Padding::PKCS1_PSS)?;
@@ -197,6 +130,92 @@ impl Signatory {
             verifier.set_rsa_mgf1_md(digest)?;
         }
         verifier.verify_oneshot(signature, octets)
+    }
+}
+
+impl Signatory {
+    /// An issuer that signs by the key of its own certificate. The error goes on after the file's name.
+    pub fn itself(
+        certificate: &[u8],
+        settings: &settings::Key,
+        verify: Verify,
+    ) -> Result<Self, String> {
+        Self::new(certificate, false, settings, verify)
+    }
+
+    /// A delegated responder. The error goes on after the file's name.
+    pub fn delegated(
+        certificate: &[u8],
+        settings: &settings::Key,
+        verify: Verify,
+    ) -> Result<Self, String> {
+        Self::new(certificate, true, settings, verify)
+    }
+
+    fn new(
+        der: &[u8],
+        delegated: bool,
+        settings: &settings::Key,
+        verify: Verify,
+    ) -> Result<Self, String> {
+        // As OpenSSL writes it: that is what the signer sends along.
+        let read = X509::from_der(der).and_then(|read| Ok((PublicKey::of(&read)?, read.to_der()?)));
+        let (key, der) = read.map_err(|error| format!("its key cannot be used: {error}"))?;
+        let cut = Certificate::from_der(&der).ok_or("is no certificate in DER")?;
+        let candidate = Candidate {
+            algorithm: algorithm(&key.0, settings)
+                .ok_or("its key is of a kind that cannot sign here")?,
+            not_before: cut.not_before,
+            not_after: cut.not_after,
+        };
+        Ok(Self {
+            candidate,
+            key,
+            key_hash: sha1(cut.key),
+            certificate: delegated.then_some(der),
+            passed_over: match verify {
+                Verify::Sample => PASSED_OVER,
+                Verify::Always => 0,
+            },
+            until_next: AtomicU32::new(0),
+        })
+    }
+
+    /// What of it goes into the choice of a key.
+    pub fn candidate(&self) -> &Candidate {
+        &self.candidate
+    }
+
+    /// The name it signs by: SHA-1 of its key's BIT STRING (RFC 6960 section 4.2.1, byKey).
+    pub fn key_hash(&self) -> &[u8; 20] {
+        &self.key_hash
+    }
+
+    /// The certificate that goes with its answers, as DER: a delegated responder's (RFC 9919 section 3.2.2).
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+
+    /// What an AlgorithmIdentifier means, if this key signs like that.
+    pub fn scheme(&self, algorithm: &AlgorithmIdentifierRef<'_>) -> Option<Scheme> {
+        self.key.scheme(algorithm)
+    }
+
+    /// Whether `signature` may be believed to be this key's over `octets`: it is verified, or it is passed over.
+    pub fn vouches_for(&self, scheme: Scheme, octets: &[u8], signature: &[u8]) -> bool {
+        let passed_over = |left: u32| left.checked_sub(1);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        if self.until_next.fetch_update(set, get, passed_over).is_ok() {
+            return true;
+        }
+        let right = self
+            .key
+            .verifies(scheme, octets, signature)
+            .unwrap_or(false);
+        // Of a signer that was wrong each is verified, until one is right.
+        let until_next = if right { self.passed_over } else { 0 };
+        self.until_next.store(until_next, Ordering::Relaxed);
+        right
     }
 }
 
