@@ -142,6 +142,8 @@ pub struct Issuer {
     pub unknown: NoRecord,
     /// What *good* needs.
     pub good: GoodPolicy,
+    /// The file of certificates that clients' certificates chain to, where only signed requests are answered.
+    pub clients: Option<String>,
     /// What becomes of a nonce.
     pub nonce: Nonce,
     /// What is answered to a request with a nonce while the signer has too much to do.
@@ -520,6 +522,7 @@ fn issuer(mut section: Reader, sources: &[Source], max_stale: Duration) -> Resul
             "at most half of the validity",
         ));
     }
+    let clients = clients(&mut section)?;
     let issuer = Issuer {
         name,
         certificate: section.required_path("certificate")?,
@@ -544,6 +547,7 @@ fn issuer(mut section: Reader, sources: &[Source], max_stale: Duration) -> Resul
             ],
             GoodPolicy::Certificate,
         )?,
+        clients,
         nonce: section.word(
             "nonce",
             &[("echo", Nonce::Echo), ("ignore", Nonce::Ignore)],
@@ -591,6 +595,25 @@ fn issuer(mut section: Reader, sources: &[Source], max_stale: Duration) -> Resul
     }
     section.finish()?;
     Ok(issuer)
+}
+
+/// Who may ask: everybody, or clients by these certificates.
+fn clients(section: &mut Reader) -> Result<Option<String>, Mistake> {
+    let signed = section.word("requests", &[("any", false), ("signed", true)], false)?;
+    let clients = section.path("clients")?;
+    match (signed, &clients) {
+        (true, None) => Err(section.mistake(
+            "clients",
+            "nothing, with requests = \"signed\"",
+            "the certificates that clients' certificates chain to",
+        )),
+        (false, Some(path)) => Err(section.mistake(
+            "clients",
+            format_args!("{path:?}, while any request is answered"),
+            "nothing, or requests = \"signed\" beside it",
+        )),
+        (true, Some(_)) | (false, None) => Ok(clients),
+    }
 }
 
 /// The name of a source or issuer, which the errors that follow carry.

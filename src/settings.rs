@@ -121,6 +121,7 @@ pub fn for_frontend(
                 proof_needed: issuer.good == GoodPolicy::Certificate,
                 compromised: issuer.compromised,
                 keys: issuer.keys.iter().map(frontend_key).collect(),
+                clients: issuer.clients.clone(),
                 nonce: issuer.nonce,
                 nonce_overload: issuer.nonce_overload,
             })

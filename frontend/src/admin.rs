@@ -100,11 +100,12 @@ async fn troubles(responder: &Responder) -> String {
 fn metrics(responder: &Responder) -> String {
     let counts = responder.counts();
     let mut page = String::new();
-    let answers: [(&str, &Count); 5] = [
+    let answers: [(&str, &Count); 6] = [
         ("signed", &counts.answers),
         ("malformedRequest", &counts.malformed),
         ("internalError", &counts.internal_error),
         ("tryLater", &counts.try_later),
+        ("sigRequired", &counts.sig_required),
         ("unauthorized", &counts.unauthorized),
     ];
     family(

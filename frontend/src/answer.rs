@@ -15,6 +15,7 @@ use crate::cache::{Cache, Entry, Key, renew_by};
 use crate::counts::Counts;
 use crate::issuer::{Issuer, Issuers};
 use crate::request::{self, CertId, Hash, NoQuestion, Question};
+use crate::requestor::Refused;
 use crate::response::{OcspError, Times};
 use crate::seldom::Seldom;
 use crate::serial::{self, is_issuable};
@@ -70,7 +71,7 @@ impl Reply {
 pub enum Answer {
     /// Signed; others may be given the same octets as long as they hold.
     Shared(Reply),
-    /// Signed for one client: it echoes a nonce.
+    /// Signed for one client, since it echoes a nonce, or for those alone that may ask.
     Private(Reply),
     /// Signed, but not authoritative: it says *unknown* (RFC 9919 section 7.2).
     Unsettled(Reply),
@@ -163,7 +164,7 @@ impl Responder {
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, der: &[u8]) -> Answer {
         let answer = match request::parse(der) {
-            Ok(question) => self.question(question).await,
+            Ok(question) => self.question(der, question).await,
             Err(NoQuestion::Malformed) => Answer::Error(OcspError::MalformedRequest),
             Err(NoQuestion::NotOurs) => Answer::Error(OcspError::Unauthorized),
         };
@@ -172,17 +173,42 @@ impl Responder {
             Answer::Error(OcspError::MalformedRequest) => &self.counts.malformed,
             Answer::Error(OcspError::InternalError) => &self.counts.internal_error,
             Answer::Error(OcspError::TryLater) => &self.counts.try_later,
+            Answer::Error(OcspError::SigRequired) => &self.counts.sig_required,
             Answer::Error(OcspError::Unauthorized) => &self.counts.unauthorized,
         }
         .add();
         answer
     }
 
-    async fn question(self: &Arc<Self>, mut question: Question) -> Answer {
+    /// A question, and the request that asks it.
+    async fn question(self: &Arc<Self>, der: &[u8], question: Question) -> Answer {
         let Some((place, issuer)) = question.items.iter().find_map(|id| self.issuers.find(id))
         else {
             return Answer::Error(OcspError::Unauthorized);
         };
+        let Some(requestors) = &issuer.requestors else {
+            return self.allowed(place, issuer, &question).await;
+        };
+        match requestors.admit(der) {
+            // Kept here like any other, and nowhere on the way to the client.
+            Ok(()) => match self.allowed(place, issuer, &question).await {
+                Answer::Shared(reply) | Answer::Private(reply) => Answer::Private(reply),
+                Answer::Unsettled(reply) => Answer::Unsettled(reply),
+                Answer::Error(error) => Answer::Error(error),
+            },
+            Err(Refused::Unsigned) => Answer::Error(OcspError::SigRequired),
+            Err(Refused::Untrusted(why)) => {
+                let name = &issuer.name;
+                self.troubles.warn(Trouble::Requestor, || {
+                    format!("a signed request is answered unauthorized: {why} (issuer {name:?})")
+                });
+                Answer::Error(OcspError::Unauthorized)
+            }
+        }
+    }
+
+    /// A question about an issuer, the one at `place`, of whom may ask.
+    async fn allowed(self: &Arc<Self>, place: u16, issuer: &Issuer, question: &Question) -> Answer {
         let Some(key) = issuer.key(&question.preferred, now()) else {
             self.troubles.error(Trouble::NoKey(place), || {
                 let name = &issuer.name;
@@ -193,18 +219,18 @@ impl Responder {
         let Some(asked) = self.asked_at(place, key) else {
             return Answer::Error(OcspError::InternalError);
         };
-        let nonce = question
-            .nonce
-            .take()
-            .filter(|_| asked.issuer.nonce == Nonce::Echo);
+        let nonce = match issuer.nonce {
+            Nonce::Echo => question.nonce.clone(),
+            Nonce::Ignore => None,
+        };
         match (nonce, question.items.as_slice()) {
             (None, [id]) => self.cached(asked, id).await,
-            (None, _) => self.fresh(asked, None, &question).await,
+            (None, _) => self.fresh(asked, None, question).await,
             (nonce, [id]) if asked.issuer.nonce_overload == NonceOverload::Cached => {
                 if self.signer.is_busy() {
                     return self.cached(asked, id).await;
                 }
-                let answer = self.fresh(asked, nonce, &question).await;
+                let answer = self.fresh(asked, nonce, question).await;
                 if let Answer::Error(OcspError::TryLater) = answer {
                     // It has waited for long enough: what is at hand, or nothing.
                     return self.at_hand(asked, id);
@@ -212,7 +238,7 @@ impl Responder {
                 answer
             }
             (_, _) if self.signer.is_busy() => self.too_much(),
-            (nonce, _) => self.fresh(asked, nonce, &question).await,
+            (nonce, _) => self.fresh(asked, nonce, question).await,
         }
     }
 
@@ -592,6 +618,7 @@ enum Trouble {
     Source,
     Signer,
     Busy,
+    Requestor,
     Withdrawn,
     Evidence,
     NoKey(u16),

@@ -29,6 +29,8 @@ pub struct Counts {
     pub internal_error: Count,
     /// *tryLater*
     pub try_later: Count,
+    /// *sigRequired*
+    pub sig_required: Count,
     /// *unauthorized*
     pub unauthorized: Count,
     /// Answers that came from the cache, without a look at the source.

@@ -11,6 +11,7 @@ use crate::certificate::Certificate;
 use crate::choice::{Candidate, choose, signs_until};
 use crate::pem;
 use crate::request::{CertId, Hash};
+use crate::requestor::Requestors;
 use crate::verify::Signatory;
 
 /// An issuer.
@@ -25,6 +26,8 @@ pub struct Issuer {
     pub proof_needed: bool,
     /// Since when all its certificates are revoked, because its key was compromised (RFC 6960 section 2.7).
     pub compromised: Option<u64>,
+    /// Who may ask; everybody where there is none.
+    pub requestors: Option<Requestors>,
     /// What becomes of a nonce.
     pub nonce: Nonce,
     /// What is answered to a request with a nonce while the signer has too much to do.
@@ -168,12 +171,18 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
         Some(path) => Signatory::delegated(&read(path)?, key, verify)
             .map_err(|fault| format!("{path}: {fault}")),
     });
+    let requestors = settings
+        .clients
+        .as_ref()
+        .map(|path| Requestors::open(path).map_err(|fault| format!("{path}: {fault}")))
+        .transpose()?;
     Ok(Issuer {
         name: settings.name.clone(),
         source: settings.source,
         unknown: settings.unknown,
         proof_needed: settings.proof_needed,
         compromised: settings.compromised,
+        requestors,
         nonce: settings.nonce,
         nonce_overload: settings.nonce_overload,
         subject: subject.into(),

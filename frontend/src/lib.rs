@@ -3,9 +3,10 @@
 //! not its sources' form, not its signer.
 //!
 //! The way of a request, each room once: [`listener`] accepts (from a [`proxy`] with the address that it carries), [`http`] or
-//! [`raw`] cut out the octets, [`request`] makes them a typed question, [`choice`] says by which key it is signed, [`answer`]
-//! finds the answer, in the [`cache`], from a source of [`status`], or from the [`signer`], whose words [`response`] compares
-//! with the question, and whose signatures [`verify`] verifies. By [`conditional`] nobody over HTTP is sent what it has.
+//! [`raw`] cut out the octets, [`request`] makes them a typed question, [`requestor`] says who asks where that matters,
+//! [`choice`] by which key it is signed, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from
+//! the [`signer`], whose words [`response`] compares with the question, and whose signatures [`verify`] verifies. By
+//! [`conditional`] nobody over HTTP is sent what it has.
 
 pub mod admin;
 pub mod answer;
@@ -23,6 +24,7 @@ pub mod pem;
 pub mod proxy;
 pub mod raw;
 pub mod request;
+pub mod requestor;
 pub mod response;
 pub mod sandbox;
 pub mod seldom;

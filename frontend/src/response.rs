@@ -38,7 +38,9 @@ pub enum OcspError {
     InternalError = 2,
     /// We cannot say, for now.
     TryLater = 3,
-    /// We have no authoritative record (RFC 9919 section 3.2.3).
+    /// Only signed requests are answered.
+    SigRequired = 5,
+    /// The client may not ask, or we have no authoritative record (RFC 9919 section 3.2.3).
     Unauthorized = 6,
 }
 
@@ -49,6 +51,7 @@ impl OcspError {
             Self::MalformedRequest => &[0x30, 3, 0x0a, 1, 1],
             Self::InternalError => &[0x30, 3, 0x0a, 1, 2],
             Self::TryLater => &[0x30, 3, 0x0a, 1, 3],
+            Self::SigRequired => &[0x30, 3, 0x0a, 1, 5],
             Self::Unauthorized => &[0x30, 3, 0x0a, 1, 6],
         })
     }

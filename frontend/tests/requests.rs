@@ -545,12 +545,13 @@ fn errors_are_five_octets_and_4_is_none() {
         (MalformedRequest, 1),
         (InternalError, 2),
         (TryLater, 3),
+        (SigRequired, 5),
         (Unauthorized, 6),
     ] {
         assert_eq!(&*error.der(), [0x30, 3, 0x0a, 1, octet]);
         // Exhaustive: a new error has to be written here as well.
         assert!(match error {
-            MalformedRequest | InternalError | TryLater | Unauthorized => octet != 4,
+            MalformedRequest | InternalError | TryLater | SigRequired | Unauthorized => octet != 4,
         });
     }
 }

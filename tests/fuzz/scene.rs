@@ -53,6 +53,7 @@ impl Scene {
                     digest: 256,
                     pss: false,
                 }],
+                clients: None,
                 nonce: settings::Nonce::Echo,
                 nonce_overload: settings::NonceOverload::TryLater,
             });

@@ -48,6 +48,7 @@ impl Response {
 pub const MALFORMED: u8 = 1;
 pub const INTERNAL_ERROR: u8 = 2;
 pub const TRY_LATER: u8 = 3;
+pub const SIG_REQUIRED: u8 = 5;
 pub const UNAUTHORIZED: u8 = 6;
 
 impl Client {

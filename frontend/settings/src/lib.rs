@@ -356,6 +356,8 @@ pub struct Issuer {
     pub proof_needed: bool,
     /// Since when all its certificates are revoked, because its key was compromised; seconds since 1970.
     pub compromised: Option<u64>,
+    /// The file of certificates that clients' certificates chain to (PEM); without it everybody may ask.
+    pub clients: Option<String>,
     /// What becomes of a nonce.
     pub nonce: Nonce,
     /// What is answered to a request with a nonce while the signer has too much to do.

@@ -479,6 +479,7 @@ fn crl_reason(reason: Reason) -> CrlReason {
 pub const MALFORMED: &[u8] = &[0x30, 3, 0x0a, 1, 1];
 pub const INTERNAL_ERROR: &[u8] = &[0x30, 3, 0x0a, 1, 2];
 pub const TRY_LATER: &[u8] = &[0x30, 3, 0x0a, 1, 3];
+pub const SIG_REQUIRED: &[u8] = &[0x30, 3, 0x0a, 1, 5];
 pub const UNAUTHORIZED: &[u8] = &[0x30, 3, 0x0a, 1, 6];
 
 /// What an OCSPResponse says of its only certificate.
@@ -811,6 +812,7 @@ impl Stage {
                     digest: 256,
                     pss: false,
                 }],
+                clients: None,
                 nonce: settings::Nonce::Echo,
                 nonce_overload: settings::NonceOverload::TryLater,
             }],
