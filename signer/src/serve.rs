@@ -17,8 +17,8 @@ use crate::response;
 /// Enough for the deepest call into the crypto library, and little to lock into memory.
 const STACK: usize = 256 << 10;
 
-/// Starts the signing threads, which do nothing until they are let go, and greets the frontend. Afterwards the process
-/// ends with its frontend, or with a violation.
+/// Starts the signing threads, which do nothing until they are let go. Afterwards the process ends with its frontend, or with
+/// a violation.
 pub fn start(policy: Policy, frontend: SignerEnd<Descriptor>, threads: u16) -> io::Result<Gate> {
     let threads = usize::from(threads.max(1));
     let signer = Arc::new(Signer {
@@ -26,11 +26,6 @@ pub fn start(policy: Policy, frontend: SignerEnd<Descriptor>, threads: u16) -> i
         frontend,
         refusals: Refusals::default(),
     });
-    // Before there is a thread that could answer: the first frame is the opening one, and a fresh socket takes it at once.
-    if let Err(fault) = signer.frontend.greet() {
-        log::info(format_args!("the frontend is gone: {fault}"));
-        exit::leave(exit::DONE)
-    }
     let gate = Arc::new(Barrier::new(threads + 1));
     for number in 0..threads {
         let (signer, gate) = (Arc::clone(&signer), Arc::clone(&gate));
@@ -39,16 +34,24 @@ pub fn start(policy: Policy, frontend: SignerEnd<Descriptor>, threads: u16) -> i
             signer.serve()
         })?;
     }
-    Ok(Gate(gate))
+    Ok(Gate { signer, gate })
 }
 
 /// What holds the signing threads back until the process is locked in: no question is read before.
-pub struct Gate(Arc<Barrier>);
+pub struct Gate {
+    signer: Arc<Signer>,
+    gate: Arc<Barrier>,
+}
 
 impl Gate {
-    /// Lets them go.
+    /// Greets the frontend, which tells it that this signer serves, and lets them go.
     pub fn open(self) {
-        self.0.wait();
+        // Before a thread could answer: the first frame is the opening one, and a fresh socket takes it at once.
+        if let Err(fault) = self.signer.frontend.greet() {
+            log::info(format_args!("the frontend is gone: {fault}"));
+            exit::leave(exit::DONE)
+        }
+        self.gate.wait();
     }
 }
 
