@@ -215,6 +215,7 @@ fn a_cert_id_may_be_hashed_by_sha1_and_the_sha2_family() {
     }
 }
 
+/// conformance 39, 40: a nonce comes back as it is, and none to whom sent none.
 #[test]
 fn a_nonce_is_echoed_and_none_is_made_up() {
     let folder = Folder::new();

@@ -607,3 +607,30 @@ fn many_certificates_in_one_request_travel_in_one_statement() {
         "{page}"
     );
 }
+
+/// conformance 32: of a serial that no certificate has the database is not asked, zero, negative, or above 20 octets.
+/// conformance 31: nor of a CertID by a hash of nobody's.
+#[test]
+fn what_no_certificate_can_be_is_not_looked_up() {
+    let stage = Stage::new("", "", |ca, database| {
+        ca.issue("good");
+        database.issued(ca, "good");
+    });
+    let looked_up = || {
+        let page = stage.server.metrics();
+        metric(&page, "ocsp_source_lookups_total{source=\"ca\"}")
+    };
+    for nonce in ["", "-no_nonce "] {
+        let long = ["7f", "80", "01"].map(|first| format!("-serial 0x{first}{}", "55".repeat(21)));
+        let twenty_one = format!("-serial 0x7f{}", "55".repeat(20));
+        let others = ["-serial 0", "-serial -1", "-md5 -cert good.crt"].map(str::to_owned);
+        for asked in long.iter().chain([&twenty_one]).chain(&others) {
+            let request = stage.ca.request(&format!("{nonce}{asked}"));
+            assert_eq!(stage.server.post(&request).error(), UNAUTHORIZED, "{asked}");
+        }
+    }
+    assert_eq!(looked_up(), 0);
+    let request = stage.ca.request("-no_nonce -cert good.crt");
+    assert_eq!(stage.server.post(&request).error(), 0);
+    assert_eq!(looked_up(), 1);
+}

@@ -66,6 +66,7 @@ fn each_hash_algorithm_and_form_of_its_parameters_has_its_own_answer() {
     }
 }
 
+/// conformance 41: an answer with a nonce is given to nobody else.
 #[test]
 fn an_answer_with_a_nonce_is_never_kept() {
     let stage = Stage::new();

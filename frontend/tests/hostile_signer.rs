@@ -865,6 +865,7 @@ fn a_responder_that_cannot_be_read_is_refused_in_a_sentence() {
 
 /// conformance 87: tryLater is HTTP 200, no-store, with Retry-After.
 /// conformance 61: within ten seconds there is an answer, if only tryLater.
+/// conformance 4: tryLater where we cannot say for now.
 #[test]
 fn a_signer_that_stalls_costs_a_try_later_and_its_late_answer_is_no_violation() {
     let stage = Stage::new();
@@ -937,6 +938,7 @@ fn a_signer_that_leaves_with_questions_open_costs_a_try_later_at_once() {
     assert!(frontend.lives());
 }
 
+/// conformance 4: internalError where what we know contradicts itself, tryLater where we cannot say for now.
 #[test]
 fn a_refusal_is_an_internal_error_and_a_late_clock_try_later() {
     let refusals = [

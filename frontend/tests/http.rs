@@ -1095,7 +1095,10 @@ fn a_silent_client_of_bare_der_is_let_go_after_5_seconds() {
 
 // ---- requests -----------------------------------------------------------------------------------------------------
 
-/// conformance 4, 37: what is no request is malformedRequest, a nonce of 0 or 129 octets included.
+/// conformance 4, 23: what is no OCSPRequest in DER, or has something behind it, is malformedRequest.
+/// conformance 25, 26, 32: so are an unknown critical extension, an empty list or one above 100, and a serial that is no
+/// minimal INTEGER.
+/// conformance 37, 42: so are a nonce of 0 or above 128 octets, two of them, and one that is not wrapped.
 #[test]
 fn a_request_that_is_none_is_malformed() {
     let stage = Stage::new();
@@ -1168,6 +1171,7 @@ fn a_request_that_is_none_is_malformed() {
 }
 
 /// conformance 26: a hundred certificates in a request are answered, more are malformed.
+/// conformance 27: several certificates in one request are answered, each.
 #[test]
 fn a_hundred_certificates_are_answered_each() {
     let stage = Stage::new();
@@ -1194,6 +1198,8 @@ fn a_hundred_certificates_are_answered_each() {
     assert_eq!(frontend.count(), 1);
 }
 
+/// conformance 4, 44: where there is no authoritative record, the answer is unauthorized.
+/// conformance 31: so it is where the hash of the CertID is none of ours.
 #[test]
 fn certificates_of_others_are_unknown_beside_ours_and_unauthorized_alone() {
     let stage = Stage::new();
@@ -1230,6 +1236,7 @@ fn certificates_of_others_are_unknown_beside_ours_and_unauthorized_alone() {
     assert_eq!(frontend.count(), 1);
 }
 
+/// conformance 32, 44: a serial that no certificate has is without record.
 #[test]
 fn serials_that_no_certificate_has_are_without_record() {
     let stage = Stage::new();
