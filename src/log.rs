@@ -104,10 +104,13 @@ impl Sink {
         match self {
             Self::Stderr { journal } => to_stderr(priority, line, *journal),
             Self::Syslog(logger) => {
+                // Syslog is told the launcher as the sender of every line: its own would say it twice.
+                let own = format!("ocsp-server[{}]: ", std::process::id());
+                let text = line.strip_prefix(&own).unwrap_or(line);
                 let sent = |logger: &mut Option<_>| {
                     logger
                         .as_mut()
-                        .is_some_and(|logger| send(logger, priority, line))
+                        .is_some_and(|logger| send(logger, priority, text))
                 };
                 if sent(logger) {
                     return Ok(());
