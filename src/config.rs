@@ -10,12 +10,12 @@ use nix::unistd::{Gid, Uid, User as Account};
 use ocsp_frontend_settings::{
     NoRecord, Nonce, NonceOverload, PROXIES, Proxy, Secret, Source, SourceKind, Verify,
 };
-use ocsp_wire::{Digest, GoodPolicy, Padding, Preset};
+use ocsp_wire::{ArchiveCutoff, Digest, GoodPolicy, Padding, Preset};
 
 use crate::credential;
 use crate::preset;
 use crate::source::source;
-use crate::toml_reader::{Mistake, Reader};
+use crate::toml_reader::{Mistake, Reader, duration};
 
 /// The whole configuration, checked as far as the file alone can tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +148,8 @@ pub struct Issuer {
     pub nonce: Nonce,
     /// What is answered to a request with a nonce while the signer has too much to do.
     pub nonce_overload: NonceOverload,
+    /// Which archive cutoff answers carry, if they do.
+    pub archive_cutoff: Option<ArchiveCutoff>,
     /// The rule book to be obeyed.
     pub policy: Preset,
     /// Since when all its certificates are revoked, because its key was compromised; seconds since 1970.
@@ -562,6 +564,7 @@ fn issuer(mut section: Reader, sources: &[Source], max_stale: Duration) -> Resul
             NonceOverload::TryLater,
         )?,
         compromised: section.moment("compromised")?,
+        archive_cutoff: archive_cutoff(&mut section)?,
         policy: section.word(
             "policy",
             &[
@@ -569,6 +572,7 @@ fn issuer(mut section: Reader, sources: &[Source], max_stale: Duration) -> Resul
                 ("cabf", Preset::Cabf),
                 ("mozilla", Preset::Mozilla),
                 ("microsoft", Preset::Microsoft),
+                ("etsi", Preset::Etsi),
             ],
             Preset::Private,
         )?,
@@ -595,6 +599,23 @@ fn issuer(mut section: Reader, sources: &[Source], max_stale: Duration) -> Resul
     }
     section.finish()?;
     Ok(issuer)
+}
+
+/// Which archive cutoff answers carry, if they do.
+fn archive_cutoff(section: &mut Reader) -> Result<Option<ArchiveCutoff>, Mistake> {
+    const KEY: &str = "archive-cutoff";
+    let expected = "\"issuer\", or a duration from 1d to 36500d, such as \"3650d\"";
+    let Some(found) = section.text(KEY, expected)? else {
+        return Ok(None);
+    };
+    if found == "issuer" {
+        return Ok(Some(ArchiveCutoff::Issuer));
+    }
+    let retained = duration(&found)
+        .filter(|retained| (DAY..=36_500 * DAY).contains(retained))
+        .and_then(|retained| u32::try_from(retained.as_secs()).ok())
+        .ok_or_else(|| section.mistake(KEY, format_args!("{found:?}"), expected))?;
+    Ok(Some(ArchiveCutoff::Retained(retained)))
 }
 
 /// Who may ask: everybody, or clients by these certificates.

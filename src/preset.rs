@@ -27,9 +27,11 @@ pub fn obeyed(
         Preset::Cabf => "cabf",
         Preset::Mozilla => "mozilla",
         Preset::Microsoft => "microsoft",
+        Preset::Etsi => "etsi",
     };
     let found = |found: String| format!("{policy:?} with {found}");
-    if issuer.unknown == NoRecord::Unknown {
+    let public_tls = issuer.policy != Preset::Etsi;
+    if public_tls && issuer.unknown == NoRecord::Unknown {
         let expected =
             "\"unauthorized\" or \"revoked\", as no assigned serial may be unknown (BR 4.9.9)";
         return Err(section.mistake("policy", found("unknown = \"unknown\"".into()), expected));
@@ -38,10 +40,17 @@ pub fn obeyed(
     if revalidate + max_stale >= DAY {
         let these =
             format!("revalidate = {revalidate:?} of its source and max-stale = {max_stale:?}");
-        let expected = "less than 24h together, after which a revocation has to be seen (BR 4.9.9)";
+        let clause = if public_tls {
+            "BR 4.9.9"
+        } else {
+            "EN 319 411-1 6.2.4"
+        };
+        let expected =
+            format!("less than 24h together, after which a revocation has to be seen ({clause})");
         return Err(section.mistake("policy", found(these), expected));
     }
     if let SourceKind::Mysql(mysql) = &source.kind
+        && public_tls
         && mysql.timeout_ms > LOOK_UP
     {
         let these = format!("timeout = {} ms of its source", mysql.timeout_ms);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ocsp_frontend_settings as frontend;
 use ocsp_wire::{
-    Digest, FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode, Octets, Padding,
-    Secret, SignerSettings, Text, TooLong,
+    ArchiveCutoff, Digest, FrontendOrder, GoodPolicy, IssuerSettings, KeySettings, List, Mode,
+    Octets, Padding, Secret, SignerSettings, Text, TooLong,
 };
 
 use crate::config::{Config, Issuer, Key};
@@ -59,6 +59,7 @@ fn signer_issuer(issuer: &Issuer) -> Result<IssuerSettings, TooLong> {
         good: issuer.good,
         never_issued: issuer.unknown == frontend::NoRecord::Revoked,
         policy: issuer.policy,
+        archive_cutoff: issuer.archive_cutoff,
     })
 }
 
@@ -124,6 +125,11 @@ pub fn for_frontend(
                 clients: issuer.clients.clone(),
                 nonce: issuer.nonce,
                 nonce_overload: issuer.nonce_overload,
+                archive_cutoff: issuer.archive_cutoff.map(|cutoff| match cutoff {
+                    ArchiveCutoff::Issuer => frontend::ArchiveCutoff::Issuer,
+                    ArchiveCutoff::Retained(seconds) => frontend::ArchiveCutoff::Retained(seconds),
+                }),
+                least_validity: issuer.policy.least_validity(),
             })
             .collect(),
     };

@@ -247,8 +247,7 @@ impl Reader {
         );
         match self.text(key, &expected)? {
             None => Ok(default),
-            Some(found) => quantity(&found, &DURATIONS)
-                .map(Duration::from_millis)
+            Some(found) => duration(&found)
                 .filter(|duration| (least..=most).contains(duration))
                 .ok_or_else(|| self.mistake(key, format_args!("{found:?}"), expected)),
         }
@@ -340,6 +339,11 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
     number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// A whole number and a unit of time.
+pub fn duration(text: &str) -> Option<Duration> {
+    quantity(text, &DURATIONS).map(Duration::from_millis)
 }
 
 /// A duration in the largest unit that divides it.

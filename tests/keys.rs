@@ -169,7 +169,7 @@ fn when_no_key_can_sign_any_more_readiness_fails_and_a_reload_mends_it() {
     assert_eq!(plan.signer(&server), "ends");
     until("it is not ready any more", || {
         let (status, text) = server.admin("/readyz");
-        let expected = "issuer \"ca\" cannot sign: no certificate of its keys is valid now\n";
+        let expected = "issuer \"ca\" cannot sign: no certificate of its keys is valid now, and for as long as answers must be\n";
         (status == 503 && text == expected).then_some(())
     });
     let question = plan.ca.request("-no_nonce -cert good.crt");
@@ -184,6 +184,78 @@ fn when_no_key_can_sign_any_more_readiness_fails_and_a_reload_mends_it() {
     server.next_generation(1);
     assert_eq!(plan.signer(&server), "next");
     assert_eq!(server.admin("/readyz").0, 200);
+}
+
+/// conformance 57, 60: in its last hours a key cannot sign any more what a policy wants to be valid for 8 h: another one signs
+/// then, and where there is none, it is not ready.
+#[test]
+fn a_key_signs_no_longer_than_its_answers_can_be_valid() {
+    const HOUR: i64 = 3600;
+    let plan = Plan::new();
+    let ends = plan.ca.delegate("ends", Kind::P256, [-DAY, 7 * HOUR]);
+    let other = plan.ca.delegate("other", Kind::P256, [-2 * DAY, 40 * DAY]);
+    let cabf = |keys: &[&str]| {
+        let issuer = plan.ca.issuer_with("policy = \"cabf\"", keys);
+        head(ADMIN) + &plan.ca.source("") + &issuer
+    };
+    let server = Server::new(&plan.folder, &cabf(&[&ends, &other]));
+    assert_eq!(plan.signer(&server), "other");
+    assert_eq!(server.admin("/readyz").0, 200);
+    server.reload(&cabf(&[&ends]));
+    server.next_generation(1);
+    let (status, text) = server.admin("/readyz");
+    assert_eq!(status, 503, "{text}");
+    contains(&text, &["issuer \"ca\" cannot sign: "]);
+    let question = plan.ca.request("-no_nonce -cert good.crt");
+    assert_eq!(server.post(&question).error(), 2);
+    server.says("refused to sign: the certificate that signs ends within 8 h");
+}
+
+/// conformance 54: the archive cutoff comes through both processes, by both of its forms.
+#[test]
+fn the_archive_cutoff_is_what_the_configuration_says() {
+    let folder = Folder::new();
+    let ca = Ca::of_three(&folder, Kind::P256, By::Delegate);
+    let server = Server::of(
+        &folder,
+        &ca,
+        "archive-cutoff = \"issuer\"\npolicy = \"etsi\"",
+    );
+    let not_before = must(
+        ca.path(""),
+        &["openssl", "x509", "-in", "ca.crt", "-noout", "-startdate"],
+    );
+    let not_before = not_before.trim().strip_prefix("notBefore=").unwrap();
+    for name in ["good", "revoked"] {
+        let said = server.ask(&ca, &format!("-cert {name}.crt"));
+        contains(&said, &["Archive Cutoff", not_before]);
+    }
+    let config = head("") + &ca.source("") + &ca.issuer("archive-cutoff = \"3650d\"");
+    server.reload(&config);
+    server.next_generation(1);
+    let said = server.ask(&ca, "-cert good.crt");
+    contains(&said, &["Archive Cutoff"]);
+    assert!(
+        !said.contains(&format!("Archive Cutoff: \n                {not_before}")),
+        "{said}"
+    );
+    server.reload(&(head("") + &ca.source("") + &ca.issuer("")));
+    server.next_generation(2);
+    lacks(&server.ask(&ca, "-cert good.crt"), &["Archive Cutoff"]);
+    for (lines, sentence) in [
+        (
+            "archive-cutoff = \"forever\"",
+            "key \"archive-cutoff\": found \"forever\", expected \"issuer\", or a duration from 1d",
+        ),
+        (
+            "archive-cutoff = \"5m\"",
+            "key \"archive-cutoff\": found \"5m\", expected",
+        ),
+    ] {
+        let (code, said) = Server::fails(&folder, &(head("") + &ca.source("") + &ca.issuer(lines)));
+        assert_eq!(code, 3, "{said}");
+        contains(&said, &[sentence]);
+    }
 }
 
 #[test]

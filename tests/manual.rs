@@ -419,8 +419,13 @@ fn compare_default(name: &str, key: &Key) {
 
 /// Where a document says "none", nothing is there until the key is written.
 fn compare_none(name: &str, key: &Key, draft: &Draft, without: &Config) {
-    let written = ["'/probe'", "'127.0.0.1:1'", "2026-01-01T00:00:00Z"]
-        .map(|value| parse(&draft.with(&key.section, &key.name, value)));
+    let written = [
+        "'/probe'",
+        "'127.0.0.1:1'",
+        "2026-01-01T00:00:00Z",
+        "'3650d'",
+    ]
+    .map(|value| parse(&draft.with(&key.section, &key.name, value)));
     if let Some(with) = written.iter().flatten().next() {
         let (with, without) = (format!("{with:?}"), format!("{without:?}"));
         let same = with.bytes().zip(without.bytes());

@@ -80,7 +80,7 @@ async fn troubles(responder: &Responder) -> String {
         if until.is_none() {
             let _ = writeln!(
                 troubles,
-                "issuer {issuer:?} cannot sign: no certificate of its keys is valid now"
+                "issuer {issuer:?} cannot sign: no certificate of its keys is valid now, and for as long as answers must be"
             );
         }
     }

@@ -26,7 +26,7 @@ pub async fn watch(responder: Arc<Responder>) {
                 continue;
             }
             log::warning(format_args!(
-                "issuer {issuer:?}: in less than {mark} days, at {}, no certificate is valid that a key of its could sign under",
+                "issuer {issuer:?}: in less than {mark} days, at {}, no key of its can sign any more: no certificate is valid then, or for as long as answers must be",
                 httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(until))
             ));
             said.push((issuer.to_owned(), mark));

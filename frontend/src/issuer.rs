@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use der::oid::ObjectIdentifier;
-use ocsp_frontend_settings::{self as settings, NoRecord, Nonce, NonceOverload, Verify};
+use ocsp_frontend_settings::{
+    self as settings, ArchiveCutoff, NoRecord, Nonce, NonceOverload, Verify,
+};
 use ocsp_wire::HashAlgorithm;
 use openssl::hash::{MessageDigest, hash};
 
@@ -38,22 +40,31 @@ pub struct Issuer {
     pub not_before: u64,
     /// Who signs in its name, by place.
     pub signatories: Vec<Signatory>,
+    /// The same, each only until it can sign nothing any more that is valid for long enough.
+    candidates: Vec<Candidate>,
+    archive_cutoff: Option<ArchiveCutoff>,
     hashes: [(Vec<u8>, Vec<u8>); 4],
 }
 
 impl Issuer {
-    /// The place of the key that signs now, if one can.
+    /// The place of the key that signs now, if one can. In the last hours of the last one, in which nothing is valid for long
+    /// enough any more, what it has signed before still holds.
     pub fn key(&self, preferred: &[ObjectIdentifier], now: u64) -> Option<u16> {
-        choose(self.candidates(), preferred, now)
+        let valid = || self.signatories.iter().map(Signatory::candidate);
+        choose(self.candidates.iter(), preferred, now).or_else(|| choose(valid(), preferred, now))
     }
 
     /// Until when it can sign without a pause, in seconds since 1970; nothing where it cannot now.
     pub fn signs_until(&self, now: u64) -> Option<u64> {
-        signs_until(self.candidates(), now)
+        signs_until(self.candidates.iter(), now)
     }
 
-    fn candidates(&self) -> impl Iterator<Item = &Candidate> + Clone {
-        self.signatories.iter().map(Signatory::candidate)
+    /// The archive cutoff of an answer that was made at `produced_at`, in seconds since 1970 (RFC 6960 section 4.4.4).
+    pub fn archive_cutoff(&self, produced_at: u64) -> Option<u64> {
+        Some(match self.archive_cutoff? {
+            ArchiveCutoff::Issuer => self.not_before,
+            ArchiveCutoff::Retained(seconds) => produced_at.saturating_sub(seconds.into()),
+        })
     }
 
     /// issuerNameHash and issuerKeyHash by an algorithm.
@@ -171,6 +182,13 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
         Some(path) => Signatory::delegated(&read(path)?, key, verify)
             .map_err(|fault| format!("{path}: {fault}")),
     });
+    let signatories = signatories.collect::<Result<Vec<_>, _>>()?;
+    let least_validity = u64::from(settings.least_validity);
+    // Both seconds of a validity count.
+    let candidates = signatories.iter().map(|signatory| Candidate {
+        not_after: (signatory.candidate().not_after + 1).saturating_sub(least_validity.max(1)),
+        ..*signatory.candidate()
+    });
     let requestors = settings
         .clients
         .as_ref()
@@ -187,7 +205,9 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
         nonce_overload: settings.nonce_overload,
         subject: subject.into(),
         not_before: certificate.not_before,
-        signatories: signatories.collect::<Result<_, _>>()?,
+        candidates: candidates.collect(),
+        signatories,
+        archive_cutoff: settings.archive_cutoff,
         hashes,
     })
 }

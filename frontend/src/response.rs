@@ -2,9 +2,13 @@
 //! trust its signer to have answered the question that was asked, nor to have signed by the right key, nor to have said
 //! nothing else.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetString, OctetStringRef};
-use der::oid::db::rfc6960::ID_PKIX_OCSP_NONCE;
+use der::asn1::{
+    AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, OctetString, OctetStringRef,
+};
+use der::oid::db::rfc6960::{ID_PKIX_OCSP_ARCHIVE_CUTOFF, ID_PKIX_OCSP_NONCE};
 use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
 use ocsp_wire::{Item, Reason, SignRequest, Status};
 use x509_cert::ext::Extension;
@@ -182,7 +186,7 @@ fn statement(
         if !says(single.cert_status, item, produced_at) {
             return Err("status");
         }
-        if single.single_extensions.is_some() {
+        if single.single_extensions != single_extensions(item, issuer, produced_at).ok_or("time")? {
             return Err("list of extensions");
         }
         let these = Times {
@@ -215,13 +219,6 @@ fn is_versioned(data: &[u8]) -> bool {
 /// The extensions that the signer makes, in its order: the nonce (RFC 9654), and extended-revoke where a serial is answered
 /// as never issued.
 fn extensions(asked: &SignRequest) -> Option<Option<Vec<Extension>>> {
-    let extension = |extn_id, value: &[u8]| {
-        Some(Extension {
-            extn_id,
-            critical: false,
-            extn_value: OctetString::new(value).ok()?,
-        })
-    };
     let mut extensions = Vec::new();
     if let Some(nonce) = &asked.nonce {
         let wrapped = OctetStringRef::new(nonce).ok()?.to_der().ok()?;
@@ -238,6 +235,29 @@ fn extensions(asked: &SignRequest) -> Option<Option<Vec<Extension>>> {
         None
     } else {
         Some(extensions)
+    })
+}
+
+/// What the signer says beside the status of a certificate that has a record: the archive cutoff, where it is to be said.
+fn single_extensions(
+    item: &Item,
+    issuer: &Issuer,
+    produced_at: u64,
+) -> Option<Option<Vec<Extension>>> {
+    let has_record = matches!(status(item), Status::Good | Status::Revoked { .. });
+    let Some(cutoff) = issuer.archive_cutoff(produced_at).filter(|_| has_record) else {
+        return Some(None);
+    };
+    let cutoff = GeneralizedTime::from_unix_duration(Duration::from_secs(cutoff)).ok()?;
+    let extension = extension(ID_PKIX_OCSP_ARCHIVE_CUTOFF, &cutoff.to_der().ok()?)?;
+    Some(Some(vec![extension]))
+}
+
+fn extension(extn_id: ObjectIdentifier, value: &[u8]) -> Option<Extension> {
+    Some(Extension {
+        extn_id,
+        critical: false,
+        extn_value: OctetString::new(value).ok()?,
     })
 }
 

@@ -5,7 +5,9 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use der::Decode;
-use ocsp_wire::{GoodPolicy, HashAlgorithm, IssuerSettings, KeySettings, SignerSettings};
+use ocsp_wire::{
+    ArchiveCutoff, GoodPolicy, HashAlgorithm, IssuerSettings, KeySettings, SignerSettings,
+};
 use openssl::hash::{MessageDigest, hash};
 use openssl::sha::sha1;
 use openssl::x509::X509;
@@ -41,6 +43,10 @@ pub struct Issuer {
     pub least_validity: u64,
     /// Whether a certificate may be said to be on hold.
     pub hold: bool,
+    /// Which archive cutoff answers carry, if they do.
+    pub archive_cutoff: Option<ArchiveCutoff>,
+    /// The notBefore of its certificate, in seconds since 1970.
+    pub not_before: u64,
     hashes: [Hashes; 4],
 }
 
@@ -67,6 +73,14 @@ pub struct Key {
 }
 
 impl Issuer {
+    /// The archive cutoff of an answer that is made at `produced_at`, in seconds since 1970 (RFC 6960 section 4.4.4).
+    pub fn archive_cutoff(&self, produced_at: u64) -> Option<u64> {
+        Some(match self.archive_cutoff? {
+            ArchiveCutoff::Issuer => self.not_before,
+            ArchiveCutoff::Retained(seconds) => produced_at.saturating_sub(seconds.into()),
+        })
+    }
+
     /// Its hashes by one algorithm.
     pub fn hashes(&self, algorithm: HashAlgorithm) -> &Hashes {
         let [sha1, sha256, sha384, sha512] = &self.hashes;
@@ -179,8 +193,10 @@ fn open(
         backdate: settings.backdate.into(),
         good: settings.good,
         never_issued: settings.never_issued,
-        least_validity: preset::least_validity(settings.policy).into(),
+        least_validity: settings.policy.least_validity().into(),
         hold: preset::allows_hold(settings.policy),
+        archive_cutoff: settings.archive_cutoff,
+        not_before: certificate.validity().0,
     })
 }
 

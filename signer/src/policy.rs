@@ -43,6 +43,8 @@ pub struct Single<'a> {
     pub of: CertId<'a>,
     /// What.
     pub status: Said,
+    /// To be said beside it (RFC 6960 section 4.4.4), in seconds since 1970.
+    pub archive_cutoff: Option<u64>,
 }
 
 /// A CertID: ours, with the signer's own hashes, or a foreign one as it came.
@@ -143,9 +145,14 @@ impl Policy {
                 Item::Ours(ours) => {
                     extended_revoke |= ours.status == Status::NeverIssued;
                     let status = self.status(question.issuer, issuer, place, ours, produced_at)?;
+                    // Of what has no record, nothing was retained.
+                    let has_record = matches!(ours.status, Status::Good | Status::Revoked { .. });
                     Single {
                         of: CertId::Ours(ours.hash, ours.parameters, &ours.serial),
                         status,
+                        archive_cutoff: has_record
+                            .then(|| issuer.archive_cutoff(produced_at))
+                            .flatten(),
                     }
                 }
             });
@@ -326,6 +333,7 @@ fn foreign_unknown<'a>(issuer: &Issuer, foreign: &'a Foreign) -> Result<Single<'
     Ok(Single {
         of: CertId::Foreign(foreign),
         status: Said::Unknown,
+        archive_cutoff: None,
     })
 }
 

@@ -10,7 +10,7 @@ use der::oid::db::rfc5280::{
     ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS, ID_CE_SUBJECT_ALT_NAME, ID_PE_AUTHORITY_INFO_ACCESS,
 };
 use der::oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
-use ocsp_wire::{GoodPolicy, IssuerSettings, Preset};
+use ocsp_wire::{ArchiveCutoff, GoodPolicy, IssuerSettings, Preset};
 use x509_cert::Certificate;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{AuthorityInfoAccessSyntax, KeyUsage};
@@ -35,7 +35,7 @@ pub enum Facts<'a> {
 /// A clause of a rule book.
 struct Clause {
     /// Where it stands. BR: Baseline Requirements of the CA/Browser Forum for TLS server certificates; MRSP: Mozilla Root
-    /// Store Policy; MS: Program Requirements of the Microsoft Trusted Root Program.
+    /// Store Policy; MS: Program Requirements of the Microsoft Trusted Root Program; EN: the European Standards of ETSI.
     name: &'static str,
     /// Whom it binds.
     of: &'static [Preset],
@@ -48,14 +48,7 @@ struct Clause {
 /// MRSP and MS take the Baseline Requirements in.
 const BR: &[Preset] = &[Preset::Cabf, Preset::Mozilla, Preset::Microsoft];
 
-/// The least validity of an answer by BR 4.9.9 and MS 3.2.2, in seconds.
-const EIGHT_HOURS: u32 = 28_800;
 const DAY: u32 = 86_400;
-
-/// The least validity of an answer, in seconds.
-pub fn least_validity(policy: Preset) -> u32 {
-    if BR.contains(&policy) { EIGHT_HOURS } else { 0 }
-}
 
 /// Whether an answer may say that a certificate is on hold: BR 4.9.13 knows no suspension.
 pub fn allows_hold(policy: Preset) -> bool {
@@ -69,11 +62,12 @@ const NO_CA: [u8; 2] = [0x30, 0];
 const NULL: [u8; 2] = [5, 0];
 
 #[rustfmt::skip]
-static CLAUSES: [Clause; 18] = [
-    Clause { name: "BR 4.9.9", of: BR, warns: false, broken: |facts| (facts.issuer()?.validity < EIGHT_HOURS).then_some("the validity is less than 8h") },
+static CLAUSES: [Clause; 19] = [
+    Clause { name: "BR 4.9.9", of: BR, warns: false, broken: |facts| (facts.issuer()?.validity < Preset::Cabf.least_validity()).then_some("the validity is less than 8h") },
     Clause { name: "BR 4.9.9", of: &[Preset::Cabf, Preset::Mozilla], warns: false, broken: |facts| (facts.issuer()?.validity > 10 * DAY).then_some("the validity is more than 10d") },
     Clause { name: "MS 3.2.2", of: &[Preset::Microsoft], warns: false, broken: |facts| (facts.issuer()?.validity > 7 * DAY).then_some("the validity is more than 7d") },
     Clause { name: "BR 4.9.9", of: BR, warns: false, broken: |facts| (facts.issuer()?.good == GoodPolicy::Status).then_some("good = \"status\" does not see to it that an unassigned serial is never good") },
+    Clause { name: "EN 319 411-2 CSS-6.3.10-08", of: &[Preset::Etsi], warns: false, broken: |facts| (facts.issuer()?.archive_cutoff != Some(ArchiveCutoff::Issuer)).then_some("archive-cutoff is not \"issuer\"") },
     Clause { name: "BR 6.1.5", of: BR, warns: false, broken: |facts| (!facts.signing()?.is_rsa_or_ec()).then_some("the key is neither RSA nor P-256, P-384 or P-521") },
     Clause { name: "BR 6.1.5", of: BR, warns: false, broken: |facts| {
         let signing = facts.signing()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use der::asn1::{GeneralizedTime, Null, ObjectIdentifier, OctetString};
 use der::oid::db::rfc5912::{ID_SHA_1, ID_SHA_256, ID_SHA_384, ID_SHA_512};
-use der::oid::db::rfc6960::ID_PKIX_OCSP_NONCE;
+use der::oid::db::rfc6960::{ID_PKIX_OCSP_ARCHIVE_CUTOFF, ID_PKIX_OCSP_NONCE};
 use der::{Any, Decode, Encode};
 use ocsp_wire::{HashAlgorithm, Parameters, Reason, Refusal};
 use x509_cert::ext::Extension;
@@ -85,7 +85,7 @@ fn response_data(statement: &Statement<'_>) -> Result<ResponseData, Refusal> {
                 cert_status: cert_status(single.status)?,
                 this_update,
                 next_update: Some(next_update),
-                single_extensions: None,
+                single_extensions: single.archive_cutoff.map(archive_cutoff).transpose()?,
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -117,6 +117,12 @@ fn extensions(statement: &Statement<'_>) -> Result<Option<Vec<Extension>>, Refus
     } else {
         Some(extensions)
     })
+}
+
+/// The archive cutoff (RFC 6960 section 4.4.4), alone in its list.
+fn archive_cutoff(seconds: u64) -> Result<Vec<Extension>, Refusal> {
+    let value = time(seconds)?.to_der().map_err(|_| Refusal::Crypto)?;
+    Ok(vec![extension(ID_PKIX_OCSP_ARCHIVE_CUTOFF, &value)?])
 }
 
 fn extension(extn_id: ObjectIdentifier, value: &[u8]) -> Result<Extension, Refusal> {

@@ -10,6 +10,7 @@
 
 mod harness;
 
+use der::asn1::GeneralizedTime;
 use der::{Decode, Encode};
 use harness::*;
 use ocsp_wire::*;
@@ -259,6 +260,52 @@ fn a_single_response_has_its_status_its_times_and_nothing_else() {
             whole.ends_with(&expected)
                 && whole.len() == expected.len() + 2 + usize::from(expected.len() > 127)
         );
+    }
+}
+
+/// conformance 54: *good* and *revoked* carry the archive cutoff, the CA certificate's notBefore or so long before producedAt,
+/// in singleExtensions, not critical; what has no record does not.
+#[test]
+fn the_archive_cutoff_goes_with_what_has_a_record() {
+    let (ca, year) = (u64::try_from(now()).unwrap() - 86_400, 31_536_000);
+    for archive_cutoff in [ArchiveCutoff::Issuer, ArchiveCutoff::Retained(year)] {
+        let mut scene = Scene::with(p256(), |issuer| IssuerSettings {
+            archive_cutoff: Some(archive_cutoff),
+            never_issued: true,
+            ..issuer
+        });
+        let revoked = question(vec![revoked(&SERIAL, 1_700_000_000, None)]);
+        for asked in [scene.good(), revoked] {
+            let (said, basic) = scene.verified(asked);
+            let single = &basic.tbs_response_data.responses[0];
+            let extensions = single.single_extensions.as_deref().unwrap();
+            let [cutoff] = extensions else {
+                panic!("{extensions:?}");
+            };
+            assert_eq!(cutoff.extn_id.to_string(), "1.3.6.1.5.5.7.48.1.6");
+            assert!(!cutoff.critical);
+            let value = cutoff.extn_value.as_bytes();
+            assert!(
+                value.len() == 17 && value.starts_with(&[0x18, 15]),
+                "{value:02x?}"
+            );
+            let time = GeneralizedTime::from_der(value)
+                .unwrap()
+                .to_unix_duration()
+                .as_secs();
+            let (_, produced_at, _) = times(&basic);
+            match archive_cutoff {
+                // The seconds that making it took.
+                ArchiveCutoff::Issuer => assert!((ca - 1..=ca + 60).contains(&time), "{time} {ca}"),
+                _ => assert_eq!(time, produced_at - u64::from(year)),
+            }
+            assert!(said.contains("Archive Cutoff"), "{said}");
+        }
+        let never = question(vec![ours(&[6], Status::NeverIssued, Evidence::None)]);
+        for asked in [question(vec![unknown(&SERIAL)]), never] {
+            let basic = content(&scene.signer.signs(asked));
+            assert_eq!(basic.tbs_response_data.responses[0].single_extensions, None);
+        }
     }
 }
 

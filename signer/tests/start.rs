@@ -742,6 +742,28 @@ fn a_policy_bounds_the_validity() {
     }
 }
 
+/// conformance 54: ETSI's answers say that nothing is forgotten.
+#[test]
+fn a_policy_wants_the_archive_cutoff() {
+    let authority = Authority::new("CA");
+    let told = |archive_cutoff| {
+        let folder = Folder::new();
+        let issuer = IssuerSettings {
+            policy: Preset::Etsi,
+            archive_cutoff,
+            validity: 3600,
+            ..issuer(&folder, "ca", &authority)
+        };
+        (Signer::told(settings_for(vec![issuer])), folder)
+    };
+    let sentence = ": archive-cutoff is not \"issuer\" (EN 319 411-2 CSS-6.3.10-08)";
+    for other in [None, Some(ArchiveCutoff::Retained(86_400))] {
+        refused(told(other).0, &[sentence]);
+    }
+    let (mut signer, _folder) = told(Some(ArchiveCutoff::Issuer));
+    assert!(matches!(signer.report(), Some(Report::Ready(_))));
+}
+
 /// conformance 45: an unassigned serial is never good, which only a certificate proves.
 #[test]
 fn a_policy_wants_proof_of_good() {

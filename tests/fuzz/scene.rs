@@ -56,6 +56,8 @@ impl Scene {
                 clients: None,
                 nonce: settings::Nonce::Echo,
                 nonce_overload: settings::NonceOverload::TryLater,
+                archive_cutoff: None,
+                least_validity: 0,
             });
             ours.push(IssuerSettings {
                 name: Text::new(name).unwrap(),
@@ -73,6 +75,7 @@ impl Scene {
                 good: GoodPolicy::Status,
                 never_issued: true,
                 policy: Preset::Private,
+                archive_cutoff: None,
             });
         }
         let ours = SignerSettings {

@@ -362,8 +362,22 @@ pub struct Issuer {
     pub nonce: Nonce,
     /// What is answered to a request with a nonce while the signer has too much to do.
     pub nonce_overload: NonceOverload,
+    /// Which archive cutoff answers carry, if they do.
+    pub archive_cutoff: Option<ArchiveCutoff>,
+    /// Answers that would be valid for less are not signed, in seconds.
+    pub least_validity: u32,
     /// The keys that sign in its name; their places are the key indexes of the boundary.
     pub keys: Vec<Key>,
+}
+
+/// Until when in the past a certificate may have expired and is still known to be revoked or not (RFC 6960 section 4.4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArchiveCutoff {
+    /// Since the notBefore of the issuer's certificate.
+    Issuer,
+    /// For so many seconds before producedAt.
+    Retained(u32),
 }
 
 /// A key, as far as the frontend needs to know it: the public half, in a certificate.

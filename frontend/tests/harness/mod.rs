@@ -815,6 +815,8 @@ impl Stage {
                 clients: None,
                 nonce: settings::Nonce::Echo,
                 nonce_overload: settings::NonceOverload::TryLater,
+                archive_cutoff: None,
+                least_validity: 0,
             }],
         };
         let stage = Self {

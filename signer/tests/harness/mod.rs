@@ -372,6 +372,7 @@ pub fn issuer(folder: &Folder, name: &str, authority: &Authority) -> IssuerSetti
         good: GoodPolicy::Certificate,
         never_issued: false,
         policy: Preset::Private,
+        archive_cutoff: None,
     }
 }
 

@@ -16,8 +16,8 @@ pub mod message;
 pub use channel::{End, SignerControlEnd, SignerEnd};
 pub use frame::{Fault, Frames, frame};
 pub use message::{
-    Certificate, Digest, Evidence, Foreign, FromSigner, FrontendOrder, GoodPolicy, HashAlgorithm,
-    IssuerSettings, Item, KeySettings, List, Message, Mode, Octets, Ours, PROTOCOL, Padding,
-    Parameters, Preset, Reason, Refusal, Report, Response, Secret, SignRequest, SignerOrder,
-    SignerSettings, Status, Text, ToSigner, TooLong, Version, Withdrawn,
+    ArchiveCutoff, Certificate, Digest, Evidence, Foreign, FromSigner, FrontendOrder, GoodPolicy,
+    HashAlgorithm, IssuerSettings, Item, KeySettings, List, Message, Mode, Octets, Ours, PROTOCOL,
+    Padding, Parameters, Preset, Reason, Refusal, Report, Response, Secret, SignRequest,
+    SignerOrder, SignerSettings, Status, Text, ToSigner, TooLong, Version, Withdrawn,
 };

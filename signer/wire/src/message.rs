@@ -648,6 +648,17 @@ pub struct IssuerSettings {
     pub never_issued: bool,
     /// The rule book to be obeyed.
     pub policy: Preset,
+    /// Which archive cutoff answers carry, if they do.
+    pub archive_cutoff: Option<ArchiveCutoff>,
+}
+
+/// Until when in the past a certificate may have expired and is still known to be revoked or not (RFC 6960 section 4.4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum ArchiveCutoff {
+    /// Since the notBefore of the issuer's certificate: nothing is ever forgotten.
+    Issuer,
+    /// For so many seconds before producedAt.
+    Retained(u32),
 }
 
 /// One key of an issuer.
@@ -713,6 +724,18 @@ pub enum Preset {
     Mozilla,
     /// Microsoft's Trusted Root Program, and with it the Baseline Requirements.
     Microsoft,
+    /// ETSI EN 319 411-1 and -2, of certificates of trust services in the European Union.
+    Etsi,
+}
+
+impl Preset {
+    /// The least validity of an answer, in seconds: 8 h by BR 4.9.9, which MRSP and MS take in.
+    pub const fn least_validity(self) -> u32 {
+        match self {
+            Self::Cabf | Self::Mozilla | Self::Microsoft => 28_800,
+            Self::Private | Self::Etsi => 0,
+        }
+    }
 }
 
 /// What *good* needs.

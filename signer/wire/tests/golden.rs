@@ -180,6 +180,7 @@ fn issuer() -> IssuerSettings {
         good: GoodPolicy::Certificate,
         never_issued: false,
         policy: Preset::Private,
+        archive_cutoff: None,
     }
 }
 
@@ -386,6 +387,24 @@ fn control(all: &mut All) {
             (SETTINGS, "Cabf", policy(Preset::Cabf)),
             (SETTINGS, "Mozilla", policy(Preset::Mozilla)),
             (SETTINGS, "Microsoft", policy(Preset::Microsoft)),
+            (SETTINGS, "Etsi", policy(Preset::Etsi)),
+        ],
+    );
+    let cutoff = |archive_cutoff| {
+        with_issuer(IssuerSettings {
+            archive_cutoff: Some(archive_cutoff),
+            ..issuer()
+        })
+    };
+    all.add_variants(
+        "ArchiveCutoff",
+        vec![
+            (SETTINGS, "Issuer", cutoff(ArchiveCutoff::Issuer)),
+            (
+                SETTINGS,
+                "Retained",
+                cutoff(ArchiveCutoff::Retained(315_360_000)),
+            ),
         ],
     );
     let digest = |digest| with_key(KeySettings { digest, ..key() });
