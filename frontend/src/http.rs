@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
@@ -41,17 +42,15 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Serves one connection until it ends.
 pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Serving>) {
-    let service = service_fn(|request| {
-        let serving = Arc::clone(&serving);
-        async move {
-            let mut response = respond(request, &serving).await;
-            if serving.retiring() {
-                response
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
+    let serving = &*serving;
+    let service = service_fn(|request| async move {
+        let mut response = respond(request, serving).await;
+        if serving.retiring() {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        Ok::<_, Infallible>(response)
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -62,6 +61,7 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Ser
             .serve_connection(TokioIo::new(stream), service)
     );
     tokio::select! {
+        biased;
         _ = connection.as_mut() => {} // however it ended, it is the client's affair
         () = serving.idle_connections_end() => {
             connection.as_mut().graceful_shutdown();
@@ -136,12 +136,13 @@ async fn body(
     if announced.is_some_and(|length| length > LARGEST as u64) {
         return Err(too_large());
     }
-    match timeout(
-        patience,
-        Limited::new(request.into_body(), LARGEST).collect(),
-    )
-    .await
-    {
+    let mut whole = pin!(Limited::new(request.into_body(), LARGEST).collect());
+    // Mostly it has come with the header: only what has to be waited for needs a timer.
+    let read = match whole.as_mut().now_or_never() {
+        Some(read) => Ok(read),
+        None => timeout(patience, whole).await,
+    };
+    match read {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(closing(plain(
