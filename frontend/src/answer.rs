@@ -2,7 +2,7 @@
 //! signed. Whatever comes in, something goes out.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use openssl::sha::sha256;
 
 use crate::cache::{Cache, Entry, Key, renew_by};
 use crate::counts::Counts;
+use crate::fields::Fields;
 use crate::issuer::{Issuer, Issuers};
 use crate::request::{self, CertId, Hash, NoQuestion, Question};
 use crate::requestor::Refused;
@@ -39,6 +40,8 @@ pub struct Ready {
     pub good: bool,
     /// When it must have been renewed, in seconds since 1970.
     pub renew_by: u64,
+    /// Made when it is asked for by GET.
+    fields: OnceLock<Box<Fields>>,
 }
 
 impl Deref for Reply {
@@ -57,7 +60,14 @@ impl Reply {
             der,
             times,
             good: items.iter().all(is_good),
+            fields: OnceLock::new(),
         }))
+    }
+
+    /// Its header fields in an answer to GET.
+    pub fn fields(&self) -> &Fields {
+        let new = || Box::new(Fields::new(&self.digest, self.times));
+        self.fields.get_or_init(new)
     }
 
     /// A number that differs from answer to answer.
@@ -161,10 +171,33 @@ impl Responder {
         }
     }
 
-    /// Answers one request.
+    /// Answers one request as DER.
     pub async fn answer(self: &Arc<Self>, der: &[u8]) -> Answer {
+        match self.recall(der) {
+            Some(answer) => answer,
+            // In a place of its own: what is answered at once is not to carry what this may need.
+            None => Box::pin(self.read(der, der)).await,
+        }
+    }
+
+    /// The answer to octets that were read before: from the cache, where it needs nothing done.
+    pub fn recall(&self, octets: &[u8]) -> Option<Answer> {
+        let now = now();
+        let entry = self.cache.recall(octets, now)?;
+        let issuer = self.issuers.at(entry.key.issuer)?;
+        let source = self.sources.get(issuer.source)?;
+        let at_once = entry.is_believed(now, source.revalidate) && !entry.is_due(now);
+        at_once.then(|| {
+            self.counts.hits.add();
+            self.counts.answers.add();
+            Answer::Shared(entry.reply.clone())
+        })
+    }
+
+    /// Answers a request as DER, which came as `octets`: those that begin with a `/` are the path of a GET.
+    pub async fn read(self: &Arc<Self>, octets: &[u8], der: &[u8]) -> Answer {
         let answer = match request::parse(der) {
-            Ok(question) => self.question(der, question).await,
+            Ok(question) => self.question(octets, der, question).await,
             Err(NoQuestion::Malformed) => Answer::Error(OcspError::MalformedRequest),
             Err(NoQuestion::NotOurs) => Answer::Error(OcspError::Unauthorized),
         };
@@ -181,17 +214,19 @@ impl Responder {
     }
 
     /// A question, and the request that asks it.
-    async fn question(self: &Arc<Self>, der: &[u8], question: Question) -> Answer {
+    async fn question(self: &Arc<Self>, octets: &[u8], der: &[u8], question: Question) -> Answer {
         let Some((place, issuer)) = question.items.iter().find_map(|id| self.issuers.find(id))
         else {
             return Answer::Error(OcspError::Unauthorized);
         };
         let Some(requestors) = &issuer.requestors else {
-            return self.allowed(place, issuer, &question).await;
+            // A nonce that is ignored makes each request another one.
+            let octets = Some(octets).filter(|_| question.nonce.is_none());
+            return self.allowed(place, issuer, &question, octets).await;
         };
         match requestors.admit(der) {
             // Kept here like any other, and nowhere on the way to the client.
-            Ok(()) => match self.allowed(place, issuer, &question).await {
+            Ok(()) => match self.allowed(place, issuer, &question, None).await {
                 Answer::Shared(reply) | Answer::Private(reply) => Answer::Private(reply),
                 Answer::Unsettled(reply) => Answer::Unsettled(reply),
                 Answer::Error(error) => Answer::Error(error),
@@ -207,9 +242,17 @@ impl Responder {
         }
     }
 
-    /// A question about an issuer, the one at `place`, of whom may ask.
-    async fn allowed(self: &Arc<Self>, place: u16, issuer: &Issuer, question: &Question) -> Answer {
-        let Some(key) = issuer.key(&question.preferred, now()) else {
+    /// A question about an issuer, the one at `place`, of whom may ask. Where `octets` are given, whoever sends them may be
+    /// given the same answer unread.
+    async fn allowed(
+        self: &Arc<Self>,
+        place: u16,
+        issuer: &Issuer,
+        question: &Question,
+        octets: Option<&[u8]>,
+    ) -> Answer {
+        let now = now();
+        let Some(key) = issuer.key(&question.preferred, now) else {
             self.troubles.error(Trouble::NoKey(place), || {
                 let name = &issuer.name;
                 format!("issuer {name:?}: no certificate is valid now that a key of its could sign under: internalError is answered")
@@ -224,11 +267,11 @@ impl Responder {
             Nonce::Ignore => None,
         };
         match (nonce, question.items.as_slice()) {
-            (None, [id]) => self.cached(asked, id).await,
+            (None, [id]) => self.cached(asked, id, octets).await,
             (None, _) => self.fresh(asked, None, question).await,
             (nonce, [id]) if asked.issuer.nonce_overload == NonceOverload::Cached => {
                 if self.signer.is_busy() {
-                    return self.cached(asked, id).await;
+                    return self.cached(asked, id, None).await;
                 }
                 let answer = self.fresh(asked, nonce, question).await;
                 if let Answer::Error(OcspError::TryLater) = answer {
@@ -297,12 +340,24 @@ impl Responder {
 
     /// The answer about one certificate, without nonce: from the cache as long as the source may be believed to say the
     /// same, else from the source.
-    async fn cached(self: &Arc<Self>, asked: Asked<'_>, id: &CertId) -> Answer {
+    async fn cached(
+        self: &Arc<Self>,
+        asked: Asked<'_>,
+        id: &CertId,
+        octets: Option<&[u8]>,
+    ) -> Answer {
         let Some(key) = asked.kept_as(id) else {
             return Answer::Error(OcspError::Unauthorized);
         };
         match self.hit(asked, &key) {
-            Some(answer) => answer,
+            Some((entry, answer)) => {
+                // Not before they come again: most of what is new comes once.
+                if let Some(octets) = octets {
+                    let until = asked.issuer.chosen_until(now());
+                    self.cache.remember(octets, &entry, until);
+                }
+                answer
+            }
             None => {
                 let settled = self.settle(asked, &key, Purpose::Answer);
                 self.cache.once(&key, settled).await
@@ -314,16 +369,17 @@ impl Responder {
     fn at_hand(self: &Arc<Self>, asked: Asked<'_>, id: &CertId) -> Answer {
         let key = asked.kept_as(id);
         key.and_then(|key| self.hit(asked, &key))
-            .unwrap_or(Answer::Error(OcspError::TryLater))
+            .map_or(Answer::Error(OcspError::TryLater), |(_, answer)| answer)
     }
 
     /// A cached answer whose status the source may still be believed to say, and that need not be renewed first.
-    fn hit(self: &Arc<Self>, asked: Asked<'_>, key: &Key) -> Option<Answer> {
+    fn hit(self: &Arc<Self>, asked: Asked<'_>, key: &Key) -> Option<(Arc<Entry>, Answer)> {
         let (entry, now) = (self.cache.find(key)?, now());
-        let believed = entry.holds(now) && entry.age() < asked.source.revalidate;
+        let believed = entry.is_believed(now, asked.source.revalidate);
         (believed && !entry.is_overdue(now)).then(|| {
             self.counts.hits.add();
-            self.shared(key, &entry)
+            let answer = self.shared(key, &entry);
+            (entry, answer)
         })
     }
 
@@ -474,8 +530,9 @@ impl Responder {
                 ..
             })]
         );
-        let entry = Entry::new(reply.clone(), record.said(), revoked, confirmed);
-        self.cache.keep(key.clone(), Arc::new(entry));
+        let key = Arc::new(key.clone());
+        let entry = Entry::new(key, reply.clone(), record.said(), revoked, confirmed);
+        self.cache.keep(Arc::new(entry));
         Ok(reply)
     }
 

@@ -1,11 +1,12 @@
 //! The cache of answers: by everything that shapes one, bounded in octets, with one flight at a time for each key. What
-//! stands in it was signed; unknown serials and errors never get here.
+//! stands in it was signed; unknown serials and errors never get here. Beside it stands which octets of a request were
+//! found to ask for which key, so that who asks the same again is not read again; what is answered, the key alone decides.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ocsp_wire::{HashAlgorithm, Parameters};
@@ -20,6 +21,12 @@ use crate::status::Said;
 
 /// Octets that an answer takes beside its own: key, headers, the cache's own bookkeeping.
 const BESIDE: u64 = 768;
+
+/// Octets that octets of a request take beside their own.
+const BESIDE_OCTETS: u64 = 128;
+
+/// The part of the memory that is for octets of requests, one of so many.
+const PART_OF_OCTETS: u64 = 6;
 
 const FOUR_DAYS: u64 = 4 * 86_400;
 const EIGHT_HOURS: u64 = 8 * 3600;
@@ -64,14 +71,16 @@ pub struct Key {
 
 /// A cached answer. The signature and the status behind it age apart.
 pub struct Entry {
+    /// Where it stands.
+    pub key: Arc<Key>,
     /// What is sent.
     pub reply: Reply,
     /// What the source said.
     pub said: Said,
     /// Whether *revoked* is what it says, for whichever reason.
     pub revoked: bool,
-    /// When the source said so last.
-    confirmed: Mutex<Instant>,
+    /// When the source said so last, in nanoseconds since [`BEGUN`].
+    confirmed: AtomicU64,
     /// When a new signature is due, in seconds since 1970.
     refresh_at: u64,
     renewing: AtomicBool,
@@ -81,18 +90,19 @@ pub struct Entry {
 
 impl Entry {
     /// An answer to what the source said at `confirmed`.
-    pub fn new(reply: Reply, said: Said, revoked: bool, confirmed: Instant) -> Self {
+    pub fn new(key: Arc<Key>, reply: Reply, said: Said, revoked: bool, confirmed: Instant) -> Self {
         let times = reply.times;
         let after = ((times.next_update - times.this_update) / 2).min(FOUR_DAYS);
         // Up to 10 % earlier, by chance, so that what was signed together is not renewed together. The hash of the answer
         // is chance enough.
         let early = after / 10 * u64::from(reply.chance()) / 255;
         Self {
+            key,
             refresh_at: (times.this_update + after - early).min(reply.renew_by),
             reply,
             said,
             revoked,
-            confirmed: Mutex::new(confirmed),
+            confirmed: AtomicU64::new(since_begun(confirmed)),
             renewing: AtomicBool::new(false),
             try_at: AtomicU64::new(0),
         }
@@ -105,13 +115,19 @@ impl Entry {
 
     /// How long ago the source was asked that confirmed the status last.
     pub fn age(&self) -> Duration {
-        held(&self.confirmed).elapsed()
+        let confirmed = self.confirmed.load(Ordering::Relaxed);
+        Duration::from_nanos(since_begun(Instant::now()).saturating_sub(confirmed))
+    }
+
+    /// Whether it holds, and the source may still be believed to say the same.
+    pub fn is_believed(&self, now: u64, revalidate: Duration) -> bool {
+        self.holds(now) && self.age() < revalidate
     }
 
     /// The source says the same again; it was asked at `asked`, and what it said may be as old as that.
     pub fn confirm(&self, asked: Instant) {
-        let mut confirmed = held(&self.confirmed);
-        *confirmed = asked.max(*confirmed);
+        self.confirmed
+            .fetch_max(since_begun(asked), Ordering::Relaxed);
     }
 
     /// Whether a new signature is due.
@@ -138,29 +154,59 @@ impl Entry {
     }
 }
 
+/// The moment that others are counted from.
+static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Nanoseconds; of what was before, none.
+fn since_begun(moment: Instant) -> u64 {
+    let since = moment.saturating_duration_since(*BEGUN);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[derive(Clone)]
 struct Octets;
 
-impl Weighter<Key, Arc<Entry>> for Octets {
-    fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
+impl Weighter<Arc<Key>, Arc<Entry>> for Octets {
+    fn weight(&self, key: &Arc<Key>, entry: &Arc<Entry>) -> u64 {
         BESIDE + u64::try_from(key.serial.len() + entry.reply.der.len()).unwrap_or(u64::MAX / 2)
+    }
+}
+
+/// What octets of a request were found to ask for.
+#[derive(Clone)]
+struct Asked {
+    key: Arc<Key>,
+    /// Until when they do, in seconds since 1970: then another key of the issuer's may have to sign.
+    until: u64,
+}
+
+impl Weighter<Box<[u8]>, Asked> for Octets {
+    fn weight(&self, octets: &Box<[u8]>, _: &Asked) -> u64 {
+        BESIDE_OCTETS + u64::try_from(octets.len()).unwrap_or(u64::MAX / 2)
     }
 }
 
 /// The cache.
 pub struct Cache<F: Clone> {
-    store: Store<Key, Arc<Entry>, Octets>,
+    store: Store<Arc<Key>, Arc<Entry>, Octets>,
+    asked: Store<Box<[u8]>, Asked, Octets>,
     flights: Mutex<HashMap<Key, Arc<OnceCell<F>>>>,
 }
 
 impl<F: Clone> Cache<F> {
     /// A cache for answers of `memory` octets in all.
     pub fn new(memory: u64) -> Self {
-        let entries = usize::try_from(memory / (BESIDE + 512))
-            .unwrap_or(usize::MAX)
-            .max(16);
+        let places =
+            |memory: u64, each| usize::try_from(memory / each).unwrap_or(usize::MAX).max(16);
+        let for_octets = memory / PART_OF_OCTETS;
+        let memory = memory - for_octets;
         Self {
-            store: Store::with_weighter(entries, memory, Octets),
+            store: Store::with_weighter(places(memory, BESIDE + 512), memory, Octets),
+            asked: Store::with_weighter(
+                places(for_octets, BESIDE_OCTETS + 128),
+                for_octets,
+                Octets,
+            ),
             flights: Mutex::default(),
         }
     }
@@ -170,14 +216,30 @@ impl<F: Clone> Cache<F> {
         self.store.get(key)
     }
 
-    /// Puts an entry in the place of an older one.
-    pub fn keep(&self, key: Key, entry: Arc<Entry>) {
-        self.store.insert(key, entry);
+    /// What stands under the key that these octets of a request were found to ask for, if they still do.
+    pub fn recall(&self, octets: &[u8], now: u64) -> Option<Arc<Entry>> {
+        let asked = self.asked.get(octets)?;
+        if now < asked.until {
+            return self.find(&asked.key);
+        }
+        self.asked.remove(octets);
+        None
     }
 
-    /// How many entries there are, and the octets they take.
+    /// Keeps in mind that these octets of a request ask for an entry's key, until then.
+    pub fn remember(&self, octets: &[u8], entry: &Entry, until: u64) {
+        let key = Arc::clone(&entry.key);
+        self.asked.insert(octets.into(), Asked { key, until });
+    }
+
+    /// Puts an entry in the place of an older one.
+    pub fn keep(&self, entry: Arc<Entry>) {
+        self.store.insert(Arc::clone(&entry.key), entry);
+    }
+
+    /// How many entries there are, and the octets they take with what else is kept.
     pub fn size(&self) -> (usize, u64) {
-        (self.store.len(), self.store.weight())
+        (self.store.len(), self.store.weight() + self.asked.weight())
     }
 
     /// Takes an entry out.

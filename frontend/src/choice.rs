@@ -49,6 +49,15 @@ pub fn choose<'a>(
     .map(|(place, _)| place)
 }
 
+/// Until when the choice is the same, in seconds since 1970: then one of them becomes valid, or is no more.
+pub fn chosen_until<'a>(candidates: impl Iterator<Item = &'a Candidate>, now: u64) -> u64 {
+    candidates
+        .flat_map(|candidate| [candidate.not_before, candidate.not_after + 1])
+        .filter(|moment| *moment > now)
+        .min()
+        .unwrap_or(u64::MAX)
+}
+
 /// Until when there is a key that can sign without a pause from now on, in seconds since 1970; nothing where there is none now.
 pub fn signs_until<'a>(
     candidates: impl Iterator<Item = &'a Candidate> + Clone,
@@ -109,6 +118,23 @@ mod tests {
         assert_eq!(chosen(&[], 50), Some(2));
         assert_eq!(chosen(&[EC], 101), Some(2));
         assert_eq!(chosen(&[], 201), None);
+    }
+
+    #[test]
+    fn a_choice_lasts_until_a_key_comes_or_goes() {
+        let keys = [key(RSA, 0, 100), key(EC, 50, 200)];
+        let until = |now| chosen_until(keys.iter(), now);
+        assert_eq!([until(10), until(49)], [50, 50]);
+        assert_eq!([until(50), until(100)], [101, 101]);
+        assert_eq!([until(101), until(201)], [201, u64::MAX]);
+        for now in 0..300 {
+            let chosen = |now| choose(keys.iter(), &[], now);
+            let until = until(now).min(300);
+            assert!(
+                (now..until).all(|later| chosen(later) == chosen(now)),
+                "{now}"
+            );
+        }
     }
 
     #[test]

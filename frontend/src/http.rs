@@ -5,15 +5,15 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, EXPIRES, HeaderMap,
     HeaderValue, LAST_MODIFIED, RETRY_AFTER,
@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use crate::answer::{Answer, Reply, now};
 use crate::conditional::{self, Outcome, Validators};
+use crate::fields::{date, value};
 use crate::listener::Serving;
 use crate::request::{LARGEST, Length, length};
 use crate::response::OcspError;
@@ -79,10 +80,14 @@ async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full
         },
         Method::GET | Method::HEAD => {
             let (parts, _unread) = request.into_parts();
-            match target(parts.uri.path()) {
+            let path = parts.uri.path();
+            if let Some(answer) = serving.responder.recall(path.as_bytes()) {
+                return got(&answer, &parts.headers, &serving.max_age);
+            }
+            match target(path) {
                 Ok(der) => {
-                    let answer = serving.responder.answer(&der).await;
-                    got(&answer, &parts.headers, serving.max_age)
+                    let read = serving.responder.read(path.as_bytes(), &der);
+                    got(&Box::pin(read).await, &parts.headers, &serving.max_age)
                 }
                 Err(NoRequest::Malformed) => answered(&Answer::Error(OcspError::MalformedRequest)),
                 Err(NoRequest::TooLong) => plain(
@@ -136,16 +141,16 @@ async fn body(
     if announced.is_some_and(|length| length > LARGEST as u64) {
         return Err(too_large());
     }
-    let mut whole = pin!(Limited::new(request.into_body(), LARGEST).collect());
+    let mut whole = pin!(whole(request.into_body()));
     // Mostly it has come with the header: only what has to be waited for needs a timer.
     let read = match whole.as_mut().now_or_never() {
         Some(read) => Ok(read),
         None => timeout(patience, whole).await,
     };
     match read {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(closing(plain(
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(NoBody::TooLarge)) => Err(too_large()),
+        Ok(Err(NoBody::Broken)) => Err(closing(plain(
             StatusCode::BAD_REQUEST,
             "the body could not be read\n",
         ))),
@@ -154,6 +159,31 @@ async fn body(
             "the body did not come in time\n",
         ))),
     }
+}
+
+/// Why there is no body.
+enum NoBody {
+    TooLarge,
+    Broken,
+}
+
+/// The octets of a body, of one that comes in one piece without a copy.
+async fn whole(mut body: Incoming) -> Result<Bytes, NoBody> {
+    let mut octets = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| NoBody::Broken)?;
+        let Ok(data) = frame.into_data() else {
+            continue; // trailers
+        };
+        if octets.len() + data.len() > LARGEST {
+            return Err(NoBody::TooLarge);
+        }
+        if octets.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        octets.extend_from_slice(&data);
+    }
+    Ok(octets.into())
 }
 
 /// Why a target holds no request.
@@ -269,7 +299,7 @@ fn answered(answer: &Answer) -> Response<Full<Bytes>> {
 }
 
 /// An answer to GET or HEAD. Only one that others may be given as well is compared with what the client has.
-fn got(answer: &Answer, asked: &HeaderMap, max_age: u64) -> Response<Full<Bytes>> {
+fn got(answer: &Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<Bytes>> {
     let now = now();
     let (reply, cache_control) = match answer {
         Answer::Shared(reply) => (reply, public(reply, now, max_age)),
@@ -279,13 +309,13 @@ fn got(answer: &Answer, asked: &HeaderMap, max_age: u64) -> Response<Full<Bytes>
         }
         Answer::Unsettled(_) | Answer::Error(_) => return answered(answer),
     };
-    let tag = entity_tag(reply);
+    let fields = reply.fields();
     // A clock that was set back meanwhile must not make an answer younger than its date (RFC 9110 section 8.8.2.1).
     let last_modified = reply.times.this_update.min(now);
     let mut outcome = Outcome::Whole;
     if matches!(answer, Answer::Shared(_)) && conditional::is_conditional(asked) {
         let validators = Validators {
-            tag: tag.as_bytes(),
+            tag: fields.tag.as_bytes(),
             last_modified,
             dated: reply.good,
         };
@@ -305,48 +335,49 @@ fn got(answer: &Answer, asked: &HeaderMap, max_age: u64) -> Response<Full<Bytes>
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, cache_control);
-    for (name, value) in [
-        (DATE, date(now)),
-        (ETAG, tag),
-        (LAST_MODIFIED, date(last_modified)),
-        (EXPIRES, date(reply.times.next_update)),
-    ] {
-        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
-            headers.insert(name, value);
-        }
-    }
+    headers.insert(DATE, date(now));
+    headers.insert(ETAG, fields.tag.clone());
+    let modified = if last_modified == now {
+        date(now)
+    } else {
+        fields.last_modified.clone()
+    };
+    headers.insert(LAST_MODIFIED, modified);
+    headers.insert(EXPIRES, fields.expires.clone());
     response
 }
 
 /// How long anybody may keep an answer (RFC 9919 section 7): less with every second, not until its nextUpdate, and not until
 /// it is renewed here.
-fn public(reply: &Reply, now: u64, most: u64) -> HeaderValue {
+fn public(reply: &Reply, now: u64, max_age: &MaxAge) -> HeaderValue {
     let until = reply.renew_by.min(reply.times.next_update);
     let left = until.saturating_sub(now).saturating_sub(1);
-    let text = format!(
-        "max-age={}, public, no-transform, must-revalidate",
-        left.min(most)
-    );
-    HeaderValue::from_maybe_shared(Bytes::from(text))
-        .unwrap_or(HeaderValue::from_static("no-store"))
-}
-
-/// The ETag: SHA-256 of the answer, in hexadecimal digits (RFC 9919 section 6).
-fn entity_tag(reply: &Reply) -> String {
-    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
-    let mut tag = String::with_capacity(66);
-    tag.push('"');
-    for octet in reply.digest {
-        tag.push(digit(octet >> 4).to_ascii_uppercase());
-        tag.push(digit(octet & 15).to_ascii_uppercase());
+    if left < max_age.seconds {
+        shared_for(left)
+    } else {
+        max_age.field.clone()
     }
-    tag.push('"');
-    tag
 }
 
-/// An IMF-fixdate (RFC 9110 section 5.6.7).
-fn date(seconds: u64) -> String {
-    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+fn shared_for(seconds: u64) -> HeaderValue {
+    value(format!(
+        "max-age={seconds}, public, no-transform, must-revalidate"
+    ))
+}
+
+/// The most that max-age may be.
+pub struct MaxAge {
+    seconds: u64,
+    /// Cache-Control of what may be kept for that long.
+    field: HeaderValue,
+}
+
+impl MaxAge {
+    /// So many seconds.
+    pub fn new(seconds: u64) -> Self {
+        let field = shared_for(seconds);
+        Self { seconds, field }
+    }
 }
 
 /// A refusal that is no OCSP.

@@ -10,7 +10,7 @@ use ocsp_wire::HashAlgorithm;
 use openssl::hash::{MessageDigest, hash};
 
 use crate::certificate::Certificate;
-use crate::choice::{Candidate, choose, signs_until};
+use crate::choice::{Candidate, choose, chosen_until, signs_until};
 use crate::pem;
 use crate::request::{CertId, Hash};
 use crate::requestor::Requestors;
@@ -52,6 +52,12 @@ impl Issuer {
     pub fn key(&self, preferred: &[ObjectIdentifier], now: u64) -> Option<u16> {
         let valid = || self.signatories.iter().map(Signatory::candidate);
         choose(self.candidates.iter(), preferred, now).or_else(|| choose(valid(), preferred, now))
+    }
+
+    /// Until when [`Issuer::key`] says the same of the same preferences.
+    pub fn chosen_until(&self, now: u64) -> u64 {
+        let valid = self.signatories.iter().map(Signatory::candidate);
+        chosen_until(self.candidates.iter().chain(valid), now)
     }
 
     /// Until when it can sign without a pause, in seconds since 1970; nothing where it cannot now.

@@ -6,7 +6,7 @@
 //! [`raw`] cut out the octets, [`request`] makes them a typed question, [`requestor`] says who asks where that matters,
 //! [`choice`] by which key it is signed, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from
 //! the [`signer`], whose words [`response`] compares with the question, and whose signatures [`verify`] verifies. By
-//! [`conditional`] nobody over HTTP is sent what it has.
+//! [`conditional`] nobody over HTTP is sent what it has; what it is sent has the header [`fields`] of its answer.
 
 pub mod admin;
 pub mod answer;
@@ -17,6 +17,7 @@ pub mod conditional;
 pub mod control;
 pub mod counts;
 pub mod expiry;
+pub mod fields;
 pub mod http;
 pub mod issuer;
 pub mod listener;

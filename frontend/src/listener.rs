@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::answer::Responder;
+use crate::http::MaxAge;
 use crate::proxy::NoClient;
 use crate::seldom::Seldom;
 use crate::{admin, http, proxy, raw};
@@ -26,8 +27,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Serving {
     /// Answers requests.
     pub responder: Arc<Responder>,
-    /// max-age, in seconds.
-    pub max_age: u64,
+    /// The most that max-age may be.
+    pub max_age: MaxAge,
     /// For a request's header, and for the next request of an idle connection.
     pub header_timeout: Duration,
     /// For a request's body.
@@ -64,7 +65,7 @@ impl Serving {
         let most = limits.connections.saturating_add(waiting);
         Self {
             responder,
-            max_age: settings.max_age,
+            max_age: MaxAge::new(settings.max_age),
             header_timeout: Duration::from_millis(limits.header_ms),
             body_timeout: Duration::from_millis(limits.body_ms),
             retired,
