@@ -16,8 +16,7 @@ chain() {
 
 # Waits until a command succeeds.
 until_well() {
-    local attempt
-    for attempt in $(seq 100); do
+    for _ in $(seq 100); do
         ! "$@" || return 0
         sleep 0.05
     done
@@ -28,6 +27,8 @@ until_well() {
 # Ends the server, and waits for it.
 server=
 stop() {
-    [ -z "$server" ] || { kill "$server" && wait "$server" || true; }
+    [ -n "$server" ] || return 0
+    kill "$server" || true
+    wait "$server" || true
 }
 trap stop EXIT
