@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::issuer::Issuer;
@@ -185,6 +186,11 @@ async fn write(mut socket: OwnedWriteHalf, hello: Vec<u8>, mut outgoing: mpsc::R
         octets.clear();
         if outgoing.recv_many(&mut frames, IN_FLIGHT).await == 0 {
             return;
+        }
+        // Whoever else has something to ask at this moment goes first, and along: each write wakes the signer.
+        yield_now().await;
+        while let Ok(frame) = outgoing.try_recv() {
+            frames.push(frame);
         }
         for frame in frames.drain(..) {
             octets.extend_from_slice(&frame);

@@ -1,5 +1,5 @@
 //! Receive, answer, send: a fixed number of signing threads on one boundary. There is no queue: a thread reads one
-//! question, works, writes the answer, and what waits, waits in the socket. A frame that the protocol does not allow
+//! question, works, writes the answer, or a few together, and what waits, waits in the socket. A frame that the protocol does not allow
 //! ends the process.
 
 use std::collections::HashMap;
@@ -9,13 +9,18 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ocsp_child::{Descriptor, exit, log};
-use ocsp_wire::{Fault, FromSigner, Refusal, Response, SignRequest, SignerEnd, ToSigner};
+use ocsp_wire::{Fault, FromSigner, Refusal, Response, SignRequest, SignerEnd, ToSigner, frame};
 
 use crate::policy::{No, Policy};
 use crate::response;
 
 /// Enough for the deepest call into the crypto library, and little to lock into memory.
 const STACK: usize = 256 << 10;
+
+/// How long the first of several answers waits for the others at most, from the moment at which its question was taken; and
+/// how many octets they may have.
+const GATHERING: Duration = Duration::from_millis(1);
+const GATHERED: usize = 64 << 10;
 
 /// Starts the signing threads, which do nothing until they are let go. Afterwards the process ends with its frontend, or with
 /// a violation.
@@ -64,16 +69,9 @@ struct Signer {
 impl Signer {
     /// Never comes back: the process ends with its channel.
     fn serve(&self) -> ! {
-        let fault = loop {
-            let answer = match self.frontend.receive() {
-                Ok(Some(ToSigner::Sign(question))) => self.answer(&question),
-                Ok(Some(ToSigner::Hello(_))) => break Fault::Order,
-                Ok(None) => exit::leave(exit::DONE),
-                Err(fault) => break fault,
-            };
-            if let Err(fault) = self.frontend.send(&answer) {
-                break fault;
-            }
+        let fault = match self.answer_all() {
+            Ok(()) => exit::leave(exit::DONE),
+            Err(fault) => fault,
         };
         if let Fault::Io(kind) = fault {
             log::info(format_args!("the frontend is gone: {kind}"));
@@ -81,6 +79,34 @@ impl Signer {
         }
         log::security(format_args!("the frontend broke the protocol: {fault}"));
         exit::leave(exit::VIOLATION)
+    }
+
+    /// Answers until the channel ends. Each answer that is sent wakes the frontend: while further questions are at hand,
+    /// answers are gathered for a moment.
+    fn answer_all(&self) -> Result<(), Fault> {
+        let mut gathered = Vec::new();
+        let mut since = Instant::now();
+        loop {
+            let message = if gathered.is_empty() {
+                let message = self.frontend.receive()?;
+                since = Instant::now();
+                message
+            } else {
+                self.frontend.at_hand()?
+            };
+            match message {
+                Some(ToSigner::Sign(question)) => {
+                    gathered.extend(frame(&self.answer(&question))?);
+                    if since.elapsed() < GATHERING && gathered.len() < GATHERED {
+                        continue;
+                    }
+                }
+                Some(ToSigner::Hello(_)) => return Err(Fault::Order),
+                None if gathered.is_empty() => return Ok(()),
+                None => {}
+            }
+            self.frontend.send_all(&mut gathered)?;
+        }
     }
 
     fn answer(&self, question: &SignRequest) -> FromSigner {

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::marker::PhantomData;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::frame::{Fault, Frames, frame};
 use crate::message::{FromSigner, Message, Report, SignerOrder, ToSigner, Version};
@@ -32,16 +32,26 @@ pub type SignerControlEnd<S> = End<SignerOrder, Report, S>;
 
 /// One end of a channel over the stream `S`, for any number of threads: one reads at a time, one writes at a time.
 pub struct End<In, Out, S> {
-    reading: Mutex<(S, Frames)>,
+    reading: Mutex<Reading<S>>,
     writing: Mutex<S>,
     direction: PhantomData<fn(Out) -> In>,
+}
+
+struct Reading<S> {
+    stream: S,
+    frames: Frames,
+    octets: Vec<u8>,
 }
 
 impl<In: Message, Out: Message, S: Read + Write> End<In, Out, S> {
     /// An end that reads from `reader` and writes to `writer`, two handles of one stream.
     pub fn new(reader: S, writer: S) -> Self {
         Self {
-            reading: Mutex::new((reader, Frames::new())),
+            reading: Mutex::new(Reading {
+                stream: reader,
+                frames: Frames::new(),
+                octets: vec![0; 16 << 10],
+            }),
             writing: Mutex::new(writer),
             direction: PhantomData,
         }
@@ -55,13 +65,16 @@ impl<In: Message, Out: Message, S: Read + Write> End<In, Out, S> {
     /// The next message; none at the end of the stream between frames. The opening frame is compared and consumed.
     pub fn receive(&self) -> Result<Option<In>, Fault> {
         let mut reading = held(&self.reading);
-        let (stream, frames) = &mut *reading;
-        let mut octets = [0; 16 << 10];
+        let Reading {
+            stream,
+            frames,
+            octets,
+        } = &mut *reading;
         loop {
             if let Some(message) = frames.next()? {
                 return Ok(Some(message));
             }
-            match stream.read(&mut octets) {
+            match stream.read(octets) {
                 Ok(0) if frames.within_frame() => return Err(Fault::EndWithinFrame),
                 Ok(0) => return Ok(None),
                 Ok(read) => frames.extend(octets.get(..read).unwrap_or_default()),
@@ -69,6 +82,21 @@ impl<In: Message, Out: Message, S: Read + Write> End<In, Out, S> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// A message that has come already, without waiting for one: none as well while another thread waits.
+    pub fn at_hand(&self) -> Result<Option<In>, Fault> {
+        match self.reading.try_lock() {
+            Ok(mut reading) => reading.frames.next(),
+            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => Ok(None),
+        }
+    }
+
+    /// Sends frames of messages, waiting for room if need be, and leaves none.
+    pub fn send_all(&self, frames: &mut Vec<u8>) -> Result<(), Fault> {
+        held(&self.writing).write_all(frames)?;
+        frames.clear();
+        Ok(())
     }
 
     /// Sends one message, waiting for room if need be.
