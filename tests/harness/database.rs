@@ -207,7 +207,7 @@ impl DbServer {
         read("log.err") + &read("out")
     }
 
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.process.lock().unwrap().as_ref().unwrap().id()
     }
 

@@ -118,7 +118,7 @@ pub fn launcher() -> &'static Path {
     FOUND.get_or_init(|| {
         let folder = match std::env::var_os("OCSP_SERVER_BIN") {
             Some(folder) => PathBuf::from(folder),
-            None => Path::new(env!("CARGO_BIN_EXE_ocsp-server"))
+            None => Path::new(option_env!("CARGO_BIN_EXE_ocsp-server").expect("OCSP_SERVER_BIN"))
                 .parent()
                 .unwrap()
                 .to_owned(),

@@ -1,0 +1,251 @@
+//! The generator: a closed loop of connections on one thread, each with one question at a time. It costs less than any server it
+//! drives, so that the server's core is what is full.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use memchr::memmem::Finder;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::questions::Questions;
+
+/// The longest that any answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Of each measurement so many answers are kept and checked: the first ones, then one in so many.
+const KEPT: usize = 100;
+const KEPT_FIRST: u64 = 8;
+const KEPT_EACH: u64 = 1009;
+
+/// What is driven, and how.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// The server.
+    pub address: SocketAddr,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Whether a connection takes more than one question.
+    pub keep_alive: bool,
+    /// For so long.
+    pub time: Duration,
+    /// The OCSPResponseStatus (RFC 6960 section 4.2.1) that every answer must have.
+    pub status: u8,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Answers {
+    /// How many.
+    pub count: u64,
+    /// From the first question to the last answer.
+    pub time: Duration,
+    /// How long each took, in ns.
+    pub latencies: Vec<u32>,
+    /// Some, with the number of the question.
+    pub kept: Vec<(u64, Vec<u8>)>,
+    /// How many were not HTTP 200 with the expected status, and the first of these.
+    pub wrong: u64,
+    /// What the first of them said.
+    pub first_wrong: Option<String>,
+}
+
+impl Answers {
+    /// The latency that so many of 1000 did not exceed, in ms.
+    pub fn per_mille(sorted: &[u32], per_mille: usize) -> f64 {
+        let at = sorted.len() * per_mille / 1000;
+        let latency = sorted.get(at).or(sorted.last());
+        f64::from(latency.copied().unwrap_or(0)) / 1e6
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    begun: Instant,
+    number: u64,
+    /// What has come.
+    octets: Vec<u8>,
+    length: usize,
+    /// An answer has come, and the connection was asked to end.
+    answered: bool,
+}
+
+/// Finds the parts of a response.
+struct Reader {
+    end: Finder<'static>,
+    length: Finder<'static>,
+}
+
+impl Reader {
+    fn new() -> Self {
+        Self {
+            end: Finder::new(b"\r\n\r\n"),
+            length: Finder::new(b"ength: "), // of either case
+        }
+    }
+
+    /// Where the body stands, when all of it is there.
+    fn body(&self, octets: &[u8]) -> Option<std::ops::Range<usize>> {
+        let start = self.end.find(octets)? + 4;
+        let head = &octets[..start];
+        let digits = &head[self.length.find(head)? + 7..];
+        let digits = digits.iter().take_while(|octet| octet.is_ascii_digit());
+        let length = digits.fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
+        (octets.len() >= start + length).then_some(start..start + length)
+    }
+}
+
+/// The status of an OCSPResponse.
+pub fn ocsp_status(body: &[u8]) -> Option<u8> {
+    let header = match body.get(1)? {
+        0x82 => 4,
+        0x81 => 3,
+        _ => 2,
+    };
+    match body.get(header..header + 3)? {
+        [0x0a, 1, status] => Some(*status),
+        _ => None,
+    }
+}
+
+impl Load {
+    /// Asks until the time is over or there are no more questions; each question that was sent is answered before it is back.
+    pub fn drive(&self, questions: &mut Questions) -> Answers {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+        let reader = Reader::new();
+        let mut answers = Answers::default();
+        let mut question = Vec::with_capacity(1024);
+        let mut connections: Vec<Option<Connection>> = Vec::new();
+        let begun = Instant::now();
+        let deadline = begun + self.time;
+        for place in 0..self.connections {
+            connections.push(self.connect(&epoll, place, questions, &mut question));
+        }
+        let mut open = connections.iter().flatten().count();
+        let mut last = begun;
+        let mut events = [EpollEvent::empty(); 64];
+        while open > 0 {
+            let timeout = EpollTimeout::try_from(PATIENCE).unwrap();
+            let ready = match epoll.wait(&mut events, timeout) {
+                Ok(0) => panic!("{}: no answer within {PATIENCE:?}", self.address),
+                Ok(ready) => ready,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(error) => panic!("epoll: {error}"),
+            };
+            for event in &events[..ready] {
+                let place = usize::try_from(event.data()).unwrap();
+                let Some(connection) = connections[place].as_mut() else {
+                    continue;
+                };
+                let free = &mut connection.octets[connection.length..];
+                let read = match connection.stream.read(free) {
+                    Ok(read) => read,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                    Err(error) => panic!("{}: {error}", self.address),
+                };
+                connection.length += read;
+                let now = Instant::now();
+                if !connection.answered {
+                    let octets = &connection.octets[..connection.length];
+                    let Some(body) = reader.body(octets) else {
+                        assert!(
+                            read > 0 && connection.length < connection.octets.len(),
+                            "{}: the connection ended, or too much came: {}",
+                            self.address,
+                            String::from_utf8_lossy(octets)
+                        );
+                        continue;
+                    };
+                    self.take(&mut answers, connection, body, now);
+                    last = now;
+                }
+                if self.keep_alive {
+                    if now < deadline && questions.next(&mut question, &mut connection.number) {
+                        connection.length = 0;
+                        connection.begun = now;
+                        write(&mut connection.stream, &question);
+                        continue;
+                    }
+                } else if read > 0 {
+                    // The server ends the connection, as it was asked to: so no port here waits for it.
+                    connection.answered = true;
+                    continue;
+                }
+                connections[place] = None;
+                open -= 1;
+                if !self.keep_alive && now < deadline {
+                    connections[place] = self.connect(&epoll, place, questions, &mut question);
+                    open += usize::from(connections[place].is_some());
+                }
+            }
+        }
+        answers.time = last - begun;
+        answers
+    }
+
+    fn connect(
+        &self,
+        epoll: &Epoll,
+        place: usize,
+        questions: &mut Questions,
+        question: &mut Vec<u8>,
+    ) -> Option<Connection> {
+        let mut number = 0;
+        if !questions.next(question, &mut number) {
+            return None;
+        }
+        let begun = Instant::now();
+        let mut stream = TcpStream::connect(self.address)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.address));
+        stream.set_nodelay(true).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, place.try_into().unwrap());
+        epoll.add(&stream, event).unwrap();
+        write(&mut stream, question);
+        Some(Connection {
+            stream,
+            begun,
+            number,
+            octets: vec![0; 8192],
+            length: 0,
+            answered: false,
+        })
+    }
+
+    fn take(
+        &self,
+        answers: &mut Answers,
+        connection: &Connection,
+        body: std::ops::Range<usize>,
+        now: Instant,
+    ) {
+        answers.count += 1;
+        let latency = (now - connection.begun).as_nanos();
+        answers
+            .latencies
+            .push(u32::try_from(latency).unwrap_or(u32::MAX));
+        let octets = &connection.octets[..connection.length];
+        let well = octets.get(8..13) == Some(b" 200 ")
+            && ocsp_status(&octets[body.clone()]) == Some(self.status);
+        if !well {
+            answers.wrong += 1;
+            answers
+                .first_wrong
+                .get_or_insert_with(|| format!("{:?}", String::from_utf8_lossy(octets)));
+        } else if (answers.count <= KEPT_FIRST || answers.count % KEPT_EACH == 0)
+            && answers.kept.len() < KEPT
+        {
+            answers
+                .kept
+                .push((connection.number, octets[body].to_vec()));
+        }
+    }
+}
+
+/// Sends a question, which fits into a socket's buffer.
+fn write(stream: &mut TcpStream, question: &[u8]) {
+    let written = stream.write(question);
+    assert!(
+        matches!(written, Ok(length) if length == question.len()),
+        "{written:?}"
+    );
+}

@@ -1,0 +1,158 @@
+//! How fast the daemon is, beside what else a user could pick, in one run: see README.md here.
+
+#[path = "../../harness/mod.rs"]
+#[allow(missing_docs)]
+mod harness;
+
+mod fixed;
+mod load;
+mod plan;
+mod questions;
+mod report;
+mod scenes;
+mod servers;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::{DbServer, Folder, Kind};
+use plan::Authority;
+use report::Report;
+use scenes::{Effort, SCENES, Scene};
+use servers::{Cores, Which};
+
+/// What the command line says.
+struct Arguments {
+    scenes: Vec<&'static Scene>,
+    seconds: f64,
+    repeats: usize,
+    rows: u64,
+    cores: Cores,
+    out: PathBuf,
+}
+
+impl Arguments {
+    fn read() -> Result<Self, String> {
+        let mut arguments = Self {
+            scenes: Vec::new(),
+            seconds: 3.0,
+            repeats: 5,
+            rows: 1_000_000,
+            cores: Cores {
+                servers: 0,
+                generator: 1,
+            },
+            out: PathBuf::from("target/bench"),
+        };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value"));
+            let wrong = |text: &str| format!("{word}: {text:?} is no such number");
+            match &*word {
+                "--seconds" => {
+                    let text = value()?;
+                    arguments.seconds = text.parse().map_err(|_| wrong(&text))?;
+                }
+                "--repeats" => {
+                    let text = value()?;
+                    arguments.repeats = text.parse().map_err(|_| wrong(&text))?;
+                }
+                "--rows" => {
+                    let text = value()?;
+                    arguments.rows = text.parse().map_err(|_| wrong(&text))?;
+                }
+                "--cores" => {
+                    let text = value()?;
+                    let two = text.split_once(',').ok_or_else(|| wrong(&text))?;
+                    arguments.cores.servers = two.0.parse().map_err(|_| wrong(&text))?;
+                    arguments.cores.generator = two.1.parse().map_err(|_| wrong(&text))?;
+                }
+                "--out" => arguments.out = PathBuf::from(value()?),
+                name => {
+                    let found = SCENES.iter().filter(|scene| scene.belongs_to(name));
+                    let before = arguments.scenes.len();
+                    arguments.scenes.extend(found);
+                    if arguments.scenes.len() == before {
+                        let all: Vec<_> = SCENES.iter().map(|scene| scene.name).collect();
+                        return Err(format!(
+                            "there is no scene {name:?}; there are: {}",
+                            all.join(" ")
+                        ));
+                    }
+                }
+            }
+        }
+        if arguments.scenes.is_empty() {
+            arguments.scenes.extend(SCENES);
+        }
+        if !(arguments.seconds > 0.0 && arguments.repeats > 0) {
+            return Err("--seconds and --repeats are above 0".to_owned());
+        }
+        Ok(arguments)
+    }
+}
+
+impl Scene {
+    /// Whether `hot` means it: it is `hot`, or `hot-get`.
+    fn belongs_to(&self, name: &str) -> bool {
+        let rest = self.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, word, file] = &words[..]
+        && word == "fixed"
+    {
+        return fixed::serve(file);
+    }
+    let arguments = Arguments::read().unwrap_or_else(|why| {
+        eprintln!("{why}");
+        std::process::exit(2);
+    });
+    let effort = Effort {
+        time: Duration::from_secs_f64(arguments.seconds),
+        repeats: arguments.repeats,
+        cores: arguments.cores,
+    };
+    effort.cores.on_generator();
+    let folder = Folder::new();
+    let authorities = authorities(&arguments, &effort, &folder);
+    let mut report = Report::new(&arguments, &effort);
+    for scene in &arguments.scenes {
+        let authority = &authorities[&(scene.kind == Kind::Rsa)];
+        report.add(scene, effort.play(scene, authority, &folder));
+    }
+    report.write(&arguments.out);
+}
+
+/// What the scenes need, and no more, by whether it signs by RSA.
+fn authorities(
+    arguments: &Arguments,
+    effort: &Effort,
+    folder: &Folder,
+) -> BTreeMap<bool, Authority> {
+    let asks = |which: &[Which]| {
+        let mut scenes = arguments.scenes.iter();
+        scenes.any(|scene| scene.servers.iter().any(|server| which.contains(server)))
+    };
+    eprintln!("prepares:");
+    let server = effort.cores.on_servers(|| {
+        let more = ["--skip-log-bin", "--innodb-buffer-pool-size=512M"];
+        Arc::new(DbServer::new(&more))
+    });
+    let index = asks(&[Which::DaemonIndex, Which::Openssl]);
+    let mut found = BTreeMap::new();
+    for kind in [Kind::P256, Kind::Rsa] {
+        let scenes = arguments.scenes.iter().filter(|scene| scene.kind == kind);
+        if let Some(proven) = scenes.map(|scene| effort.proven(scene)).max() {
+            let authority =
+                Authority::new(folder, kind, proven, arguments.rows, Some(&server), index);
+            found.insert(kind == Kind::Rsa, authority);
+        }
+    }
+    found
+}

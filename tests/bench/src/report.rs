@@ -1,0 +1,251 @@
+//! What was measured, as a table and as a picture.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Arguments;
+use crate::harness::Kind;
+use crate::scenes::{Effort, Result, Run, Scene};
+use crate::servers::raw;
+
+/// All results, in the order of the scenes.
+pub struct Report {
+    head: String,
+    scenes: Vec<(&'static Scene, Vec<Result>)>,
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        (values[middle - 1] + values[middle]) / 2.0
+    }
+}
+
+impl Result {
+    fn each(&self, value: impl Fn(&Run) -> f64) -> Vec<f64> {
+        self.runs.iter().map(value).collect()
+    }
+
+    fn median(&self, value: impl Fn(&Run) -> f64) -> f64 {
+        median(self.each(value))
+    }
+
+    /// How many times as much of the core this server uses for one answer as another: the median of the repeats, each beside
+    /// the other's.
+    fn times(&self, other: &Self) -> f64 {
+        let pairs = self.runs.iter().zip(&other.runs);
+        median(
+            pairs
+                .map(|(mine, other)| mine.total() / other.total())
+                .collect(),
+        )
+    }
+}
+
+impl Report {
+    /// Begins with what was measured on, and with raw signatures, which `openssl speed` makes.
+    pub fn new(arguments: &Arguments, effort: &Effort) -> Self {
+        let mut head = format!(
+            "{} repeats of {:.1} s each, servers in turns; {} rows; {}; {}; {}\n\n",
+            arguments.repeats,
+            arguments.seconds,
+            arguments.rows,
+            processor(),
+            said("uname", &["-sr"]),
+            said("openssl", &["version"])
+        );
+        for (kind, algorithm, name) in [
+            (Kind::P256, "ecdsap256", "ECDSA P-256"),
+            (Kind::Rsa, "rsa2048", "RSA-2048"),
+        ] {
+            if arguments.scenes.iter().any(|scene| scene.kind == kind) {
+                let [sign, verify] = raw(effort.cores, algorithm);
+                writeln!(
+                    head,
+                    "{name} by `openssl speed`: {sign:.1} µs to sign, {verify:.1} µs to verify."
+                )
+                .unwrap();
+            }
+        }
+        Self {
+            head,
+            scenes: Vec::new(),
+        }
+    }
+
+    /// Another scene.
+    pub fn add(&mut self, scene: &'static Scene, results: Vec<Result>) {
+        self.scenes.push((scene, results));
+    }
+
+    /// Prints the table, and writes it and the picture into a folder.
+    pub fn write(&self, folder: &Path) {
+        fs::create_dir_all(folder).unwrap();
+        let table = format!("{}\n{}", self.head, self.table());
+        fs::write(folder.join("report.md"), &table).unwrap();
+        fs::write(folder.join("report.svg"), self.picture()).unwrap();
+        print!("\n{table}");
+        eprintln!(
+            "\nwritten: {0}/report.md and {0}/report.svg",
+            folder.display()
+        );
+    }
+
+    fn table(&self) -> String {
+        let mut text = "\
+| scene | server | requests/s: median (best) | CPU µs a request: median (least) | of which | ocsp-server ÷ this | p50 ms | p99 | p99.9 | MiB |
+|---|---|---|---|---|---|---|---|---|---|
+"
+        .to_owned();
+        for (scene, results) in &self.scenes {
+            let ours = results.iter().find(|result| result.which.is_ours());
+            for result in results {
+                let rates = result.each(|run| run.rate);
+                let parts = result.processes.iter().enumerate().map(|(place, name)| {
+                    let used = result.median(|run| run.used[place]);
+                    (used >= 0.05).then(|| format!("{name} {used:.1}"))
+                });
+                let parts: Vec<String> = parts.flatten().collect();
+                let ratio = match ours {
+                    Some(ours) if ours.which != result.which => {
+                        format!("{:.2}", ours.times(result))
+                    }
+                    _ => String::new(),
+                };
+                let memory = result.processes.iter().zip(&result.resident);
+                let memory: Vec<String> = memory
+                    .map(|(name, kib)| format!("{name} {:.0}", *kib as f64 / 1024.0))
+                    .collect();
+                writeln!(
+                    text,
+                    "| {}: {} | {} | {:.0} ({:.0}) | {:.1} ({:.1}) | {} | {ratio} | {:.2} | {:.2} | {:.2} | {} |",
+                    scene.name,
+                    scene.title,
+                    result.which.name(),
+                    result.median(|run| run.rate),
+                    rates.iter().copied().fold(0.0, f64::max),
+                    result.median(Run::total),
+                    result.each(Run::total).into_iter().fold(f64::MAX, f64::min),
+                    parts.join(", "),
+                    result.median(|run| run.latencies[0]),
+                    result.median(|run| run.latencies[1]),
+                    result.median(|run| run.latencies[2]),
+                    memory.join(", "),
+                )
+                .unwrap();
+            }
+        }
+        text
+    }
+
+    /// Bars of CPU time for one answer: scenes without a signature on one scale, the others on another.
+    fn picture(&self) -> String {
+        const WIDTH: f64 = 860.0;
+        const LEFT: f64 = 190.0;
+        const BARS: f64 = 400.0;
+        let mut body = String::new();
+        let mut y = 28.0;
+        let total = |result: &Result| result.median(Run::total);
+        for (title, signed) in [
+            ("Answers from memory", false),
+            ("Answers that are made for the question", true),
+        ] {
+            let scenes = self
+                .scenes
+                .iter()
+                .filter(|(scene, _)| scene.makes() == signed);
+            let scenes: Vec<_> = scenes.collect();
+            let results = scenes.iter().flat_map(|(_, results)| results);
+            let most = results.map(total).fold(0.0, f64::max);
+            if scenes.is_empty() {
+                continue;
+            }
+            writeln!(
+                body,
+                r#"<text class="head" x="16" y="{y}">{title}: CPU µs for one, all processes; answers a second of one core behind it</text>"#
+            )
+            .unwrap();
+            y += 14.0;
+            for (scene, results) in scenes {
+                y += 16.0;
+                writeln!(
+                    body,
+                    r#"<text class="scene" x="16" y="{y}">{}</text>"#,
+                    escaped(scene.title)
+                )
+                .unwrap();
+                y += 6.0;
+                for result in results {
+                    let used = total(result);
+                    let class = if result.which.is_ours() {
+                        "ours"
+                    } else {
+                        "other"
+                    };
+                    let length = (BARS * used / most).max(1.0);
+                    writeln!(
+                        body,
+                        r#"<text class="name" x="{0}" y="{1}">{2}</text><rect class="{class}" x="{LEFT}" y="{3}" width="{length:.1}" height="12"/><text x="{4:.1}" y="{1}">{used:.1} µs, {5}/s</text>"#,
+                        LEFT - 8.0,
+                        y + 10.0,
+                        result.which.name(),
+                        y,
+                        LEFT + length + 6.0,
+                        thousands(result.median(|run| run.rate)),
+                    )
+                    .unwrap();
+                    y += 16.0;
+                }
+            }
+            y += 34.0;
+        }
+        format!(
+            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}" role="img" aria-label="CPU time for one answer, ocsp-server and others">
+<style>
+rect.back {{ fill: #ffffff; }}
+text {{ font: 12px sans-serif; fill: #24292f; }}
+text.head {{ font-weight: bold; font-size: 13px; }}
+text.scene {{ font-style: italic; }}
+text.name {{ text-anchor: end; }}
+rect.ours {{ fill: #1f6feb; }}
+rect.other {{ fill: #afb8c1; }}
+</style>
+<rect class="back" width="{WIDTH}" height="{y}"/>
+{body}</svg>
+"##
+        )
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+fn thousands(value: f64) -> String {
+    let text = format!("{value:.0}");
+    let mut grouped = String::new();
+    for (place, digit) in text.chars().enumerate() {
+        if place > 0 && (text.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("model name"));
+    let name = line.and_then(|line| line.split_once(": "));
+    name.map_or("a processor", |(_, name)| name).to_owned()
+}
