@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
 /// Serves the octets of a file until it is killed, and prints where.
-pub fn serve(file: &str) {
+pub fn serve(file: &str) -> ! {
     let body = Bytes::from(std::fs::read(file).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -41,5 +41,5 @@ pub fn serve(file: &str) {
                     .await; // a client that went away
             });
         }
-    });
+    })
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use memchr::memmem::Finder;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::harness::TRY_LATER;
 use crate::questions::Questions;
 
 /// The longest that any answer may take.
@@ -30,6 +31,8 @@ pub struct Load {
     pub time: Duration,
     /// The OCSPResponseStatus (RFC 6960 section 4.2.1) that every answer must have.
     pub status: u8,
+    /// Whether connections may be ended by the server, and tryLater may be answered: during a reload.
+    pub disturbed: bool,
 }
 
 /// What came of it.
@@ -43,6 +46,10 @@ pub struct Answers {
     pub latencies: Vec<u32>,
     /// Some, with the number of the question.
     pub kept: Vec<(u64, Vec<u8>)>,
+    /// How many said tryLater, where that is allowed.
+    pub try_later: u64,
+    /// How often a connection was ended before its answer had begun, and the question was asked again on another.
+    pub again: u64,
     /// How many were not HTTP 200 with the expected status, and the first of these.
     pub wrong: u64,
     /// What the first of them said.
@@ -140,8 +147,15 @@ impl Load {
                 let read = match connection.stream.read(free) {
                     Ok(read) => read,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                    Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
                     Err(error) => panic!("{}: {error}", self.address),
                 };
+                if read == 0 && connection.length == 0 && self.disturbed {
+                    answers.again += 1;
+                    questions.octets(connection.number, &mut question);
+                    connection.stream = self.opened(&epoll, place, &question);
+                    continue;
+                }
                 connection.length += read;
                 let now = Instant::now();
                 if !connection.answered {
@@ -194,6 +208,18 @@ impl Load {
             return None;
         }
         let begun = Instant::now();
+        Some(Connection {
+            stream: self.opened(epoll, place, question),
+            begun,
+            number,
+            octets: vec![0; 8192],
+            length: 0,
+            answered: false,
+        })
+    }
+
+    /// A connection that the first question was sent on.
+    fn opened(&self, epoll: &Epoll, place: usize, question: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address)
             .unwrap_or_else(|error| panic!("{}: {error}", self.address));
         stream.set_nodelay(true).unwrap();
@@ -201,14 +227,7 @@ impl Load {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, place.try_into().unwrap());
         epoll.add(&stream, event).unwrap();
         write(&mut stream, question);
-        Some(Connection {
-            stream,
-            begun,
-            number,
-            octets: vec![0; 8192],
-            length: 0,
-            answered: false,
-        })
+        stream
     }
 
     fn take(
@@ -224,14 +243,19 @@ impl Load {
             .latencies
             .push(u32::try_from(latency).unwrap_or(u32::MAX));
         let octets = &connection.octets[..connection.length];
-        let well = octets.get(8..13) == Some(b" 200 ")
-            && ocsp_status(&octets[body.clone()]) == Some(self.status);
+        let status = ocsp_status(&octets[body.clone()]);
+        let is_ok = octets.get(8..13) == Some(b" 200 ");
+        if is_ok && self.disturbed && status == Some(TRY_LATER) {
+            answers.try_later += 1;
+            return;
+        }
+        let well = is_ok && status == Some(self.status);
         if !well {
             answers.wrong += 1;
             answers
                 .first_wrong
                 .get_or_insert_with(|| format!("{:?}", String::from_utf8_lossy(octets)));
-        } else if (answers.count <= KEPT_FIRST || answers.count % KEPT_EACH == 0)
+        } else if (answers.count <= KEPT_FIRST || answers.count.is_multiple_of(KEPT_EACH))
             && answers.kept.len() < KEPT
         {
             answers
@@ -241,11 +265,15 @@ impl Load {
     }
 }
 
-/// Sends a question, which fits into a socket's buffer.
+/// Sends a question, which fits into a socket's buffer. That the server has ended the connection shows when its answer is read.
 fn write(stream: &mut TcpStream, question: &[u8]) {
-    let written = stream.write(question);
-    assert!(
-        matches!(written, Ok(length) if length == question.len()),
-        "{written:?}"
-    );
+    match stream.write(question) {
+        Ok(length) => assert_eq!(length, question.len(), "a question was sent in part"),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+            ) => {}
+        Err(error) => panic!("a question cannot be sent: {error}"),
+    }
 }

@@ -14,6 +14,7 @@ mod servers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,12 +103,12 @@ impl Scene {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     if let [_, word, file] = &words[..]
         && word == "fixed"
     {
-        return fixed::serve(file);
+        fixed::serve(file);
     }
     let arguments = Arguments::read().unwrap_or_else(|why| {
         eprintln!("{why}");
@@ -124,9 +125,16 @@ fn main() {
     let mut report = Report::new(&arguments, &effort);
     for scene in &arguments.scenes {
         let authority = &authorities[&(scene.kind == Kind::Rsa)];
-        report.add(scene, effort.play(scene, authority, &folder));
+        match effort.play(scene, authority, &folder) {
+            Ok(results) => report.add(scene, results),
+            Err(why) => {
+                eprintln!("FAILED: {why}");
+                return ExitCode::FAILURE;
+            }
+        }
     }
     report.write(&arguments.out);
+    ExitCode::SUCCESS
 }
 
 /// What the scenes need, and no more, by whether it signs by RSA.

@@ -67,15 +67,23 @@ impl Questions {
         let index = self.asked % self.count;
         self.asked += 1;
         *number = self.first + index;
+        self.octets(*number, question);
+        true
+    }
+
+    /// Puts the one of a number into `question`.
+    pub fn octets(&self, number: u64, question: &mut Vec<u8>) {
         question.clear();
         match self.place {
             Some(place) => {
                 question.extend_from_slice(&self.octets[0]);
                 question[place..place + 8].copy_from_slice(&number.to_be_bytes());
             }
-            None => question.extend_from_slice(&self.octets[usize::try_from(index).unwrap()]),
+            None => {
+                let index = usize::try_from(number - self.first).unwrap();
+                question.extend_from_slice(&self.octets[index]);
+            }
         }
-        true
     }
 }
 

@@ -7,13 +7,13 @@ use std::process::Command;
 
 use crate::Arguments;
 use crate::harness::Kind;
-use crate::scenes::{Effort, Result, Run, Scene};
+use crate::scenes::{Effort, Outcome, Run, Scene};
 use crate::servers::raw;
 
 /// All results, in the order of the scenes.
 pub struct Report {
     head: String,
-    scenes: Vec<(&'static Scene, Vec<Result>)>,
+    scenes: Vec<(&'static Scene, Vec<Outcome>)>,
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -26,7 +26,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-impl Result {
+impl Outcome {
     fn each(&self, value: impl Fn(&Run) -> f64) -> Vec<f64> {
         self.runs.iter().map(value).collect()
     }
@@ -79,7 +79,7 @@ impl Report {
     }
 
     /// Another scene.
-    pub fn add(&mut self, scene: &'static Scene, results: Vec<Result>) {
+    pub fn add(&mut self, scene: &'static Scene, results: Vec<Outcome>) {
         self.scenes.push((scene, results));
     }
 
@@ -150,7 +150,7 @@ impl Report {
         const BARS: f64 = 400.0;
         let mut body = String::new();
         let mut y = 28.0;
-        let total = |result: &Result| result.median(Run::total);
+        let total = |result: &Outcome| result.median(Run::total);
         for (title, signed) in [
             ("Answers from memory", false),
             ("Answers that are made for the question", true),
