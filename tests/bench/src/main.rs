@@ -11,6 +11,7 @@ mod questions;
 mod report;
 mod scenes;
 mod servers;
+mod stories;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,10 +24,13 @@ use plan::Authority;
 use report::Report;
 use scenes::{Effort, SCENES, Scene};
 use servers::{Cores, Which};
+use stories::{STORIES, Story};
 
 /// What the command line says.
 struct Arguments {
     scenes: Vec<&'static Scene>,
+    stories: Vec<(&'static str, Story)>,
+    entries: u64,
     seconds: f64,
     repeats: usize,
     rows: u64,
@@ -38,6 +42,8 @@ impl Arguments {
     fn read() -> Result<Self, String> {
         let mut arguments = Self {
             scenes: Vec::new(),
+            stories: Vec::new(),
+            entries: 100_000,
             seconds: 3.0,
             repeats: 5,
             rows: 1_000_000,
@@ -64,6 +70,10 @@ impl Arguments {
                     let text = value()?;
                     arguments.rows = text.parse().map_err(|_| wrong(&text))?;
                 }
+                "--entries" => {
+                    let text = value()?;
+                    arguments.entries = text.parse().map_err(|_| wrong(&text))?;
+                }
                 "--cores" => {
                     let text = value()?;
                     let two = text.split_once(',').ok_or_else(|| wrong(&text))?;
@@ -72,11 +82,15 @@ impl Arguments {
                 }
                 "--out" => arguments.out = PathBuf::from(value()?),
                 name => {
-                    let found = SCENES.iter().filter(|scene| scene.belongs_to(name));
-                    let before = arguments.scenes.len();
-                    arguments.scenes.extend(found);
-                    if arguments.scenes.len() == before {
-                        let all: Vec<_> = SCENES.iter().map(|scene| scene.name).collect();
+                    let scenes = SCENES.iter().filter(|scene| scene.belongs_to(name));
+                    let stories = STORIES.iter().filter(|(story, _)| *story == name);
+                    let before = arguments.scenes.len() + arguments.stories.len();
+                    arguments.scenes.extend(scenes);
+                    arguments.stories.extend(stories);
+                    if arguments.scenes.len() + arguments.stories.len() == before {
+                        let scenes = SCENES.iter().map(|scene| scene.name);
+                        let stories = STORIES.iter().map(|(name, _)| *name);
+                        let all: Vec<_> = scenes.chain(stories).collect();
                         return Err(format!(
                             "there is no scene {name:?}; there are: {}",
                             all.join(" ")
@@ -85,8 +99,9 @@ impl Arguments {
                 }
             }
         }
-        if arguments.scenes.is_empty() {
+        if arguments.scenes.is_empty() && arguments.stories.is_empty() {
             arguments.scenes.extend(SCENES);
+            arguments.stories.extend(STORIES);
         }
         if !(arguments.seconds > 0.0 && arguments.repeats > 0) {
             return Err("--seconds and --repeats are above 0".to_owned());
@@ -123,18 +138,30 @@ fn main() -> ExitCode {
     let folder = Folder::new();
     let authorities = authorities(&arguments, &effort, &folder);
     let mut report = Report::new(&arguments, &effort);
-    for scene in &arguments.scenes {
-        let authority = &authorities[&(scene.kind == Kind::Rsa)];
-        match effort.play(scene, authority, &folder) {
-            Ok(results) => report.add(scene, results),
-            Err(why) => {
-                eprintln!("FAILED: {why}");
-                return ExitCode::FAILURE;
-            }
-        }
+    if let Err(why) = measure(&arguments, &effort, &folder, &authorities, &mut report) {
+        eprintln!("FAILED: {why}");
+        return ExitCode::FAILURE;
     }
     report.write(&arguments.out);
     ExitCode::SUCCESS
+}
+
+fn measure(
+    arguments: &Arguments,
+    effort: &Effort,
+    folder: &Folder,
+    authorities: &BTreeMap<bool, Authority>,
+    report: &mut Report,
+) -> Result<(), String> {
+    for scene in &arguments.scenes {
+        let authority = &authorities[&(scene.kind == Kind::Rsa)];
+        report.add(scene, effort.play(scene, authority, folder)?);
+    }
+    for (name, story) in &arguments.stories {
+        let lines = story.tell(effort, &authorities[&false], folder, arguments.entries);
+        report.add_lines(lines.map_err(|why| format!("{name}: {why}"))?);
+    }
+    Ok(())
 }
 
 /// What the scenes need, and no more, by whether it signs by RSA.
@@ -152,11 +179,20 @@ fn authorities(
         let more = ["--skip-log-bin", "--innodb-buffer-pool-size=512M"];
         Arc::new(DbServer::new(&more))
     });
-    let index = asks(&[Which::DaemonIndex, Which::Openssl]);
+    let index = asks(&[Which::DaemonIndex, Which::Openssl])
+        || arguments
+            .stories
+            .iter()
+            .any(|(_, story)| *story == Story::Index);
     let mut found = BTreeMap::new();
     for kind in [Kind::P256, Kind::Rsa] {
         let scenes = arguments.scenes.iter().filter(|scene| scene.kind == kind);
-        if let Some(proven) = scenes.map(|scene| effort.proven(scene)).max() {
+        // Stories are of P-256 alone.
+        let stories = arguments.stories.iter().filter(|_| kind == Kind::P256);
+        let proven = scenes
+            .map(|scene| effort.proven(scene))
+            .chain(stories.map(|(_, story)| story.proven(arguments.entries)));
+        if let Some(proven) = proven.max() {
             let authority =
                 Authority::new(folder, kind, proven, arguments.rows, Some(&server), index);
             found.insert(kind == Kind::Rsa, authority);

@@ -32,7 +32,8 @@ pub fn serial(kind: Serials, number: u64) -> [u8; 20] {
     octets
 }
 
-fn hex(octets: &[u8]) -> String {
+/// In hexadecimal digits, of lower case.
+pub fn hex(octets: &[u8]) -> String {
     octets.iter().fold(String::new(), |mut text, octet| {
         write!(text, "{octet:02x}").unwrap();
         text
@@ -51,7 +52,8 @@ pub struct Authority {
     pub request: Vec<u8>,
     /// Likewise.
     pub nonce_request: Vec<u8>,
-    rows: u64,
+    /// Rows of the table, and lines of the index.
+    pub rows: u64,
 }
 
 impl Authority {

@@ -87,7 +87,8 @@ impl Questions {
     }
 }
 
-fn post(request: &[u8], close: bool) -> Vec<u8> {
+/// A request as the octets of a POST, after which the server is to `close` the connection.
+pub fn post(request: &[u8], close: bool) -> Vec<u8> {
     let close = if close { "Connection: close\r\n" } else { "" };
     let head = format!(
         "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/ocsp-request\r\n{close}Content-Length: {}\r\n\r\n",

@@ -9,14 +9,17 @@ use crate::Arguments;
 use crate::harness::Kind;
 use crate::scenes::{Effort, Outcome, Run, Scene};
 use crate::servers::raw;
+use crate::stories::Line;
 
 /// All results, in the order of the scenes.
 pub struct Report {
     head: String,
     scenes: Vec<(&'static Scene, Vec<Outcome>)>,
+    lines: Vec<Line>,
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one, or the mean of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 {
@@ -31,7 +34,8 @@ impl Outcome {
         self.runs.iter().map(value).collect()
     }
 
-    fn median(&self, value: impl Fn(&Run) -> f64) -> f64 {
+    /// The middle one, or the mean of the two in the middle.
+    pub fn median(&self, value: impl Fn(&Run) -> f64) -> f64 {
         median(self.each(value))
     }
 
@@ -75,6 +79,7 @@ impl Report {
         Self {
             head,
             scenes: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -83,10 +88,21 @@ impl Report {
         self.scenes.push((scene, results));
     }
 
+    /// What a story told.
+    pub fn add_lines(&mut self, lines: Vec<Line>) {
+        self.lines.extend(lines);
+    }
+
     /// Prints the table, and writes it and the picture into a folder.
     pub fn write(&self, folder: &Path) {
         fs::create_dir_all(folder).unwrap();
-        let table = format!("{}\n{}", self.head, self.table());
+        let mut table = self.head.clone();
+        if !self.scenes.is_empty() {
+            table = format!("{table}\n{}", self.table());
+        }
+        if !self.lines.is_empty() {
+            table = format!("{table}\n{}", self.stories());
+        }
         fs::write(folder.join("report.md"), &table).unwrap();
         fs::write(folder.join("report.svg"), self.picture()).unwrap();
         print!("\n{table}");
@@ -94,6 +110,14 @@ impl Report {
             "\nwritten: {0}/report.md and {0}/report.svg",
             folder.display()
         );
+    }
+
+    fn stories(&self) -> String {
+        let mut text = "| what | found |\n|---|---|\n".to_owned();
+        for [what, figures] in &self.lines {
+            writeln!(text, "| {what} | {figures} |").unwrap();
+        }
+        text
     }
 
     fn table(&self) -> String {

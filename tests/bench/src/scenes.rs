@@ -154,6 +154,17 @@ pub const SCENES: &[Scene] = &[
     ),
 ];
 
+impl Asked {
+    /// A scene of ECDSA P-256 with such questions, by POST.
+    pub fn scene(self) -> &'static Scene {
+        let mut scenes = SCENES.iter();
+        let found = scenes.find(|scene| {
+            scene.asked == self && scene.method == Method::Post && scene.kind == Kind::P256
+        });
+        found.unwrap()
+    }
+}
+
 /// What one measurement found.
 #[derive(Clone)]
 pub struct Run {
@@ -290,7 +301,8 @@ impl Effort {
         }
     }
 
-    fn load(&self, scene: &Scene, server: &Running, time: Duration) -> Load {
+    /// What drives it.
+    pub fn load(&self, scene: &Scene, server: &Running, time: Duration) -> Load {
         let openssl = server.which == Which::Openssl;
         Load {
             address: server.address,
@@ -311,7 +323,7 @@ impl Effort {
     }
 
     /// The questions of one repeat, 0 being the warming up.
-    fn questions(
+    pub fn questions(
         &self,
         scene: &Scene,
         authority: &Authority,
@@ -352,6 +364,20 @@ impl Effort {
             first,
             count,
             endless,
+        )
+    }
+
+    /// Questions about so many proven serials, each of them once.
+    pub fn serials(&self, authority: &Authority, count: u64) -> Questions {
+        let at = place(&authority.request, &serial(Serials::Proven, 0));
+        Questions::new(
+            Method::Post,
+            false,
+            &authority.request,
+            at + 12,
+            0,
+            count,
+            false,
         )
     }
 

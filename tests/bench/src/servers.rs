@@ -102,11 +102,22 @@ impl Drop for Stopped {
 }
 
 impl Running {
-    /// Starts the daemon.
+    /// Starts the daemon, with statuses of an authority's table or index.
     pub fn daemon(cores: Cores, folder: &Folder, authority: &Authority, index: bool) -> Self {
+        let database = authority.database.as_ref().filter(|_| !index);
         let config = head(ADMIN) + &authority.sections(index);
+        Self::daemon_of(cores, folder, &config, database)
+    }
+
+    /// Starts the daemon on a configuration.
+    pub fn daemon_of(
+        cores: Cores,
+        folder: &Folder,
+        config: &str,
+        database: Option<&Database>,
+    ) -> Self {
         let server = cores.on_servers(|| {
-            let file = folder.file("config.toml", &config);
+            let file = folder.file("config.toml", config);
             let mut command = Command::new(launcher());
             command.args(["run", "--config", &file]);
             let mut server = Server::begun(command, &file);
@@ -122,14 +133,11 @@ impl Running {
             ("frontend", generation.frontend),
             ("signer", generation.signer),
         ];
-        if let (false, Some(database)) = (index, &authority.database) {
-            processes.push(("MariaDB", database.server.pid()));
-        }
+        processes.extend(database.map(|database| ("MariaDB", database.server.pid())));
         Self {
-            which: if index {
-                Which::DaemonIndex
-            } else {
-                Which::Daemon
+            which: match database {
+                Some(_) => Which::Daemon,
+                None => Which::DaemonIndex,
             },
             address: server.address,
             processes,
