@@ -48,7 +48,9 @@ pub struct Answers {
     pub kept: Vec<(u64, Vec<u8>)>,
     /// How many said tryLater, where that is allowed.
     pub try_later: u64,
-    /// How often a connection was ended before its answer had begun, and the question was asked again on another.
+    /// How often an answer said that its connection ends.
+    pub ended: u64,
+    /// How often a connection ended instead of an answer, and the question was asked again on another.
     pub again: u64,
     /// How many were not HTTP 200 with the expected status, and the first of these.
     pub wrong: u64,
@@ -80,6 +82,7 @@ struct Connection {
 struct Reader {
     end: Finder<'static>,
     length: Finder<'static>,
+    close: Finder<'static>,
 }
 
 impl Reader {
@@ -87,6 +90,7 @@ impl Reader {
         Self {
             end: Finder::new(b"\r\n\r\n"),
             length: Finder::new(b"ength: "), // of either case
+            close: Finder::new(b"onnection: close"),
         }
     }
 
@@ -174,9 +178,16 @@ impl Load {
                 }
                 if self.keep_alive {
                     if now < deadline && questions.next(&mut question, &mut connection.number) {
+                        let octets = &connection.octets[..connection.length];
+                        let ends = self.disturbed && reader.close.find(octets).is_some();
                         connection.length = 0;
                         connection.begun = now;
-                        write(&mut connection.stream, &question);
+                        if ends {
+                            answers.ended += 1;
+                            connection.stream = self.opened(&epoll, place, &question);
+                        } else {
+                            write(&mut connection.stream, &question);
+                        }
                         continue;
                     }
                 } else if read > 0 {

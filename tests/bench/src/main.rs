@@ -5,6 +5,7 @@
 mod harness;
 
 mod fixed;
+mod interrupt;
 mod load;
 mod plan;
 mod questions;
@@ -134,10 +135,11 @@ fn main() -> ExitCode {
         repeats: arguments.repeats,
         cores: arguments.cores,
     };
+    interrupt::watch();
     effort.cores.on_generator();
     let folder = Folder::new();
     let authorities = authorities(&arguments, &effort, &folder);
-    let mut report = Report::new(&arguments, &effort);
+    let mut report = Report::new(&arguments);
     if let Err(why) = measure(&arguments, &effort, &folder, &authorities, &mut report) {
         eprintln!("FAILED: {why}");
         return ExitCode::FAILURE;

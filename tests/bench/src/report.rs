@@ -6,9 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Arguments;
-use crate::harness::Kind;
-use crate::scenes::{Effort, Outcome, Run, Scene};
-use crate::servers::raw;
+use crate::scenes::{Outcome, Run, Scene};
 use crate::stories::Line;
 
 /// All results, in the order of the scenes.
@@ -52,10 +50,10 @@ impl Outcome {
 }
 
 impl Report {
-    /// Begins with what was measured on, and with raw signatures, which `openssl speed` makes.
-    pub fn new(arguments: &Arguments, effort: &Effort) -> Self {
-        let mut head = format!(
-            "{} repeats of {:.1} s each, servers in turns; {} rows; {}; {}; {}\n\n",
+    /// Begins with what was measured on.
+    pub fn new(arguments: &Arguments) -> Self {
+        let head = format!(
+            "{} repeats of {:.1} s each, servers in turns; {} rows; {}; {}; {}\n",
             arguments.repeats,
             arguments.seconds,
             arguments.rows,
@@ -63,19 +61,6 @@ impl Report {
             said("uname", &["-sr"]),
             said("openssl", &["version"])
         );
-        for (kind, algorithm, name) in [
-            (Kind::P256, "ecdsap256", "ECDSA P-256"),
-            (Kind::Rsa, "rsa2048", "RSA-2048"),
-        ] {
-            if arguments.scenes.iter().any(|scene| scene.kind == kind) {
-                let [sign, verify] = raw(effort.cores, algorithm);
-                writeln!(
-                    head,
-                    "{name} by `openssl speed`: {sign:.1} µs to sign, {verify:.1} µs to verify."
-                )
-                .unwrap();
-            }
-        }
         Self {
             head,
             scenes: Vec::new(),
@@ -141,13 +126,21 @@ impl Report {
                     }
                     _ => String::new(),
                 };
+                let latency = |place: usize| match result.runs[0].latencies {
+                    Some(_) => {
+                        let found =
+                            result.median(|run| run.latencies.map_or(0.0, |all| all[place]));
+                        format!("{found:.2}")
+                    }
+                    None => String::new(),
+                };
                 let memory = result.processes.iter().zip(&result.resident);
                 let memory: Vec<String> = memory
                     .map(|(name, kib)| format!("{name} {:.0}", *kib as f64 / 1024.0))
                     .collect();
                 writeln!(
                     text,
-                    "| {}: {} | {} | {:.0} ({:.0}) | {:.1} ({:.1}) | {} | {ratio} | {:.2} | {:.2} | {:.2} | {} |",
+                    "| {}: {} | {} | {:.0} ({:.0}) | {:.1} ({:.1}) | {} | {ratio} | {} | {} | {} | {} |",
                     scene.name,
                     scene.title,
                     result.which.name(),
@@ -156,9 +149,9 @@ impl Report {
                     result.median(Run::total),
                     result.each(Run::total).into_iter().fold(f64::MAX, f64::min),
                     parts.join(", "),
-                    result.median(|run| run.latencies[0]),
-                    result.median(|run| run.latencies[1]),
-                    result.median(|run| run.latencies[2]),
+                    latency(0),
+                    latency(1),
+                    latency(2),
                     memory.join(", "),
                 )
                 .unwrap();

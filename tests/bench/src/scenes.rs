@@ -11,7 +11,7 @@ use crate::harness::*;
 use crate::load::{Answers, Load};
 use crate::plan::{Authority, Serials, place, serial};
 use crate::questions::{Method, Questions};
-use crate::servers::{Cores, Running, Which};
+use crate::servers::{Cores, Running, Which, raw};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
@@ -173,7 +173,7 @@ pub struct Run {
     /// µs of the servers' core for one answer, of each process.
     pub used: Vec<f64>,
     /// Latencies that 50 %, 99 % and 99.9 % of the answers did not exceed, in ms.
-    pub latencies: [f64; 3],
+    pub latencies: Option<[f64; 3]>,
     /// How much of its own core the generator used.
     pub generator: f64,
 }
@@ -195,6 +195,24 @@ pub struct Outcome {
     pub runs: Vec<Run>,
     /// What each process had in memory at the end, in KiB.
     pub resident: Vec<u64>,
+}
+
+impl Outcome {
+    /// What `openssl speed` found, in µs of one signature.
+    fn of_signatures(signatures: &[f64]) -> Self {
+        let run = |used: &f64| Run {
+            rate: 1e6 / used,
+            used: vec![*used],
+            latencies: None,
+            generator: 0.0,
+        };
+        Self {
+            which: Which::Signature,
+            processes: vec!["openssl"],
+            runs: signatures.iter().map(run).collect(),
+            resident: Vec::new(),
+        }
+    }
 }
 
 /// How long, how often.
@@ -236,6 +254,7 @@ impl Effort {
             .map(|which| self.start(*which, authority, folder))
             .collect();
         let mut results = Vec::new();
+        let mut signatures = Vec::new();
         for server in &running {
             let mut warm = match scene.asked {
                 Asked::One | Asked::Warm => self.questions(scene, authority, 0, false),
@@ -265,6 +284,9 @@ impl Effort {
                 let run = self.measure(scene, server, authority, &load, &mut questions)?;
                 result.runs.push(run);
             }
+            if let Some(algorithm) = scene.signs() {
+                signatures.push(raw(self.cores, algorithm));
+            }
         }
         for (server, result) in running.iter().zip(&mut results) {
             result.resident = server.resident();
@@ -276,6 +298,9 @@ impl Effort {
                 }
             }
         }
+        if !signatures.is_empty() {
+            results.push(Outcome::of_signatures(&signatures));
+        }
         Ok(results)
     }
 
@@ -283,7 +308,7 @@ impl Effort {
         match which {
             Which::Daemon => Running::daemon(self.cores, folder, authority, false),
             Which::DaemonIndex => Running::daemon(self.cores, folder, authority, true),
-            Which::Openssl => Running::openssl(self.cores, authority),
+            Which::Openssl | Which::Signature => Running::openssl(self.cores, authority),
             Which::Hyper | Which::Nginx => {
                 // The octets that the daemon answers.
                 let daemon = Running::daemon(self.cores, folder, authority, false);
@@ -397,10 +422,11 @@ impl Effort {
         sorted.sort_unstable();
         let seconds = answers.time.as_secs_f64();
         let each = |(after, before): (&u64, &u64)| (after - before) as f64 / 1e3 / count;
+        let latencies = [500, 990, 999].map(|part| Answers::per_mille(&sorted, part));
         let run = Run {
             rate: count / seconds,
             used: after.0.iter().zip(&before.0).map(each).collect(),
-            latencies: [500, 990, 999].map(|part| Answers::per_mille(&sorted, part)),
+            latencies: Some(latencies),
             generator: (after.1 - before.1) as f64 / 1e9 / seconds,
         };
         check(scene, server.which, authority, answers)?;
@@ -410,9 +436,9 @@ impl Effort {
             server.which.name(),
             run.rate,
             run.total(),
-            run.latencies[0],
-            run.latencies[1],
-            run.latencies[2],
+            latencies[0],
+            latencies[1],
+            latencies[2],
             run.generator * 100.0
         );
         Ok(run)
@@ -517,5 +543,14 @@ impl Scene {
     /// Whether an answer is made for the question, and not in memory already.
     pub fn makes(&self) -> bool {
         !matches!(self.asked, Asked::One | Asked::Warm)
+    }
+
+    /// What `openssl speed` calls the algorithm of the signature that each answer needs.
+    fn signs(&self) -> Option<&'static str> {
+        match (self.asked, self.kind) {
+            (Asked::Fresh | Asked::Nonce, Kind::P256) => Some("ecdsap256"),
+            (Asked::Fresh | Asked::Nonce, Kind::Rsa) => Some("rsa2048"),
+            _ => None,
+        }
     }
 }

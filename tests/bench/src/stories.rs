@@ -327,10 +327,11 @@ impl Teller<'_> {
             lines.push(line(
                 format!("64 connections for {WARM} cached answers, {name}"),
                 format!(
-                    "{}; {:.0}/s; {} tryLater, {} connections ended and asked again",
+                    "{}; {:.0}/s; {} tryLater, {} connections ended behind an answer, {} instead of one",
                     named(latencies(&mut answers)),
                     answers.count as f64 / answers.time.as_secs_f64(),
                     answers.try_later,
+                    answers.ended,
                     answers.again
                 ),
             ));
