@@ -37,6 +37,48 @@ impl Outcome {
         median(self.each(value))
     }
 
+    /// What each process used, where more than one did.
+    fn parts(&self) -> String {
+        let parts = self.processes.iter().enumerate().map(|(place, name)| {
+            let used = self.median(|run| run.used[place]);
+            (used >= 0.05).then(|| format!("{name} {used:.1}"))
+        });
+        let parts: Vec<String> = parts.flatten().collect();
+        match parts.len() {
+            0 | 1 => String::new(),
+            _ => format!(": {}", parts.join(", ")),
+        }
+    }
+
+    fn latencies(&self) -> String {
+        let runs: Vec<[f64; 3]> = self.runs.iter().filter_map(|run| run.latencies).collect();
+        if runs.is_empty() {
+            return String::new();
+        }
+        let middle = |place: usize| median(runs.iter().map(|run| run[place]).collect());
+        format!("{:.2} / {:.2} / {:.2}", middle(0), middle(1), middle(2))
+    }
+
+    /// What its processes have in memory, the database apart.
+    fn memory(&self) -> String {
+        let (mut own, mut database) = (0, String::new());
+        for (name, kib) in self.processes.iter().zip(&self.resident) {
+            match *name {
+                "MariaDB" => database = format!(", MariaDB {}", kib / 1024),
+                _ => own += kib,
+            }
+        }
+        match own {
+            0 => String::new(),
+            _ => format!("{}{database}", own / 1024),
+        }
+    }
+
+    /// Whether it was the generator that could do no more.
+    fn is_held_back(&self) -> bool {
+        self.median(|run| run.generator) > 0.95
+    }
+
     /// How many times as much of the core this server uses for one answer as another: the median of the repeats, each beside
     /// the other's.
     fn times(&self, other: &Self) -> f64 {
@@ -107,55 +149,44 @@ impl Report {
 
     fn table(&self) -> String {
         let mut text = "\
-| scene | server | requests/s: median (best) | CPU µs a request: median (least) | of which | ocsp-server ÷ this | p50 ms | p99 | p99.9 | MiB |
-|---|---|---|---|---|---|---|---|---|---|
+| scene | server | answers/s: median (best) | CPU µs for one: median (least) | ocsp-server ÷ this | p50 / p99 / p99.9 ms | MiB |
+|---|---|---|---|---|---|---|
 "
         .to_owned();
         for (scene, results) in &self.scenes {
             let ours = results.iter().find(|result| result.which.is_ours());
-            for result in results {
+            for (place, result) in results.iter().enumerate() {
                 let rates = result.each(|run| run.rate);
-                let parts = result.processes.iter().enumerate().map(|(place, name)| {
-                    let used = result.median(|run| run.used[place]);
-                    (used >= 0.05).then(|| format!("{name} {used:.1}"))
-                });
-                let parts: Vec<String> = parts.flatten().collect();
                 let ratio = match ours {
                     Some(ours) if ours.which != result.which => {
                         format!("{:.2}", ours.times(result))
                     }
                     _ => String::new(),
                 };
-                let latency = |place: usize| match result.runs[0].latencies {
-                    Some(_) => {
-                        let found =
-                            result.median(|run| run.latencies.map_or(0.0, |all| all[place]));
-                        format!("{found:.2}")
-                    }
-                    None => String::new(),
+                let title = match place {
+                    0 => format!("{}: {}", scene.name, scene.title),
+                    _ => String::new(),
                 };
-                let memory = result.processes.iter().zip(&result.resident);
-                let memory: Vec<String> = memory
-                    .map(|(name, kib)| format!("{name} {:.0}", *kib as f64 / 1024.0))
-                    .collect();
                 writeln!(
                     text,
-                    "| {}: {} | {} | {:.0} ({:.0}) | {:.1} ({:.1}) | {} | {ratio} | {} | {} | {} | {} |",
-                    scene.name,
-                    scene.title,
+                    "| {title} | {} | {}{} ({}) | {:.1} ({:.1}){} | {ratio} | {} | {} |",
                     result.which.name(),
-                    result.median(|run| run.rate),
-                    rates.iter().copied().fold(0.0, f64::max),
+                    if result.is_held_back() { "≥ " } else { "" },
+                    thousands(result.median(|run| run.rate)),
+                    thousands(rates.iter().copied().fold(0.0, f64::max)),
                     result.median(Run::total),
                     result.each(Run::total).into_iter().fold(f64::MAX, f64::min),
-                    parts.join(", "),
-                    latency(0),
-                    latency(1),
-                    latency(2),
-                    memory.join(", "),
+                    result.parts(),
+                    result.latencies(),
+                    result.memory(),
                 )
                 .unwrap();
             }
+        }
+        let held_back =
+            |(_, results): &(_, Vec<Outcome>)| results.iter().any(Outcome::is_held_back);
+        if self.scenes.iter().any(held_back) {
+            text += "\n≥: the generator's core was full, the server's was not.\n";
         }
         text
     }
@@ -184,7 +215,7 @@ impl Report {
             }
             writeln!(
                 body,
-                r#"<text class="head" x="16" y="{y}">{title}: CPU µs for one, all processes; answers a second of one core behind it</text>"#
+                r#"<text class="head" x="16" y="{y}">{title}: CPU time for one, all processes; answers a second on one core</text>"#
             )
             .unwrap();
             y += 14.0;
