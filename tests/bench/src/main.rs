@@ -15,12 +15,14 @@ mod servers;
 mod stories;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{DbServer, Folder, Kind};
+use nix::fcntl::{Flock, FlockArg};
 use plan::Authority;
 use report::Report;
 use scenes::{Effort, SCENES, Scene};
@@ -135,6 +137,7 @@ fn main() -> ExitCode {
         repeats: arguments.repeats,
         cores: arguments.cores,
     };
+    let _alone = alone();
     interrupt::watch();
     effort.cores.on_generator();
     let folder = Folder::new();
@@ -146,6 +149,17 @@ fn main() -> ExitCode {
     }
     report.write(&arguments.out);
     ExitCode::SUCCESS
+}
+
+/// Waits until nobody else measures on this machine.
+fn alone() -> Flock<File> {
+    let place = File::open(std::env::temp_dir()).unwrap();
+    Flock::lock(place, FlockArg::LockExclusiveNonblock)
+        .or_else(|(place, _)| {
+            eprintln!("waits for another run to end");
+            Flock::lock(place, FlockArg::LockExclusive)
+        })
+        .unwrap_or_else(|(_, error)| panic!("{}: {error}", std::env::temp_dir().display()))
 }
 
 fn measure(

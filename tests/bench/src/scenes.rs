@@ -248,11 +248,13 @@ impl Effort {
         authority: &Authority,
         folder: &Folder,
     ) -> Result<Vec<Outcome>, String> {
-        let running: Vec<Running> = scene
-            .servers
-            .iter()
-            .map(|which| self.start(*which, authority, folder))
-            .collect();
+        let mut servers = scene.servers.to_vec();
+        if Running::before().is_some() {
+            servers.insert(1, Which::Before);
+        }
+        let running = servers.iter();
+        let running = running.map(|which| self.start(*which, authority, folder));
+        let running: Vec<Running> = running.collect();
         let mut results = Vec::new();
         let mut signatures = Vec::new();
         for server in &running {
@@ -307,6 +309,7 @@ impl Effort {
     fn start(&self, which: Which, authority: &Authority, folder: &Folder) -> Running {
         match which {
             Which::Daemon => Running::daemon(self.cores, folder, authority, false),
+            Which::Before => Running::before_of(self.cores, folder, authority),
             Which::DaemonIndex => Running::daemon(self.cores, folder, authority, true),
             Which::Openssl | Which::Signature => Running::openssl(self.cores, authority),
             Which::Hyper | Which::Nginx => {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ fn pin(core: usize) {
 pub enum Which {
     /// The daemon, with statuses from MariaDB.
     Daemon,
+    /// Another build of the daemon, likewise: the one before a change, say.
+    Before,
     /// The daemon, with statuses from an `index.txt`.
     DaemonIndex,
     /// A bare hyper server: a fixed body.
@@ -67,6 +69,7 @@ impl Which {
     pub fn name(self) -> &'static str {
         match self {
             Self::Daemon => "ocsp-server, MariaDB",
+            Self::Before => "ocsp-server before, MariaDB",
             Self::DaemonIndex => "ocsp-server, index.txt",
             Self::Hyper => "bare hyper, fixed body",
             Self::Nginx => "nginx, static file",
@@ -77,7 +80,7 @@ impl Which {
 
     /// Whether it is the daemon.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Daemon | Self::DaemonIndex)
+        matches!(self, Self::Daemon | Self::Before | Self::DaemonIndex)
     }
 }
 
@@ -105,6 +108,22 @@ impl Drop for Stopped {
 }
 
 impl Running {
+    /// The folder of another build of the daemon, if one is to be measured as well.
+    pub fn before() -> Option<PathBuf> {
+        std::env::var_os("OCSP_BENCH_BEFORE").map(PathBuf::from)
+    }
+
+    /// Starts the other build.
+    pub fn before_of(cores: Cores, folder: &Folder, authority: &Authority) -> Self {
+        let programs = Self::before().unwrap();
+        let config = head(ADMIN) + &authority.sections(false);
+        let launcher = programs.join("ocsp-server");
+        let database = authority.database.as_ref();
+        let mut running = Self::daemon_by(&launcher, cores, folder, &config, database);
+        running.which = Which::Before;
+        running
+    }
+
     /// Starts the daemon, with statuses of an authority's table or index.
     pub fn daemon(cores: Cores, folder: &Folder, authority: &Authority, index: bool) -> Self {
         let database = authority.database.as_ref().filter(|_| !index);
@@ -119,9 +138,19 @@ impl Running {
         config: &str,
         database: Option<&Database>,
     ) -> Self {
+        Self::daemon_by(launcher(), cores, folder, config, database)
+    }
+
+    fn daemon_by(
+        launcher: &Path,
+        cores: Cores,
+        folder: &Folder,
+        config: &str,
+        database: Option<&Database>,
+    ) -> Self {
         let server = cores.on_servers(|| {
             let file = folder.file("config.toml", config);
-            let mut command = Command::new(launcher());
+            let mut command = Command::new(launcher);
             command.args(["run", "--config", &file]);
             let mut server = Server::begun(command, &file);
             let patience = Duration::from_secs(120); // an index.txt of a million lines
