@@ -61,7 +61,10 @@ fn end_all() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if of_this_run.iter().any(|prefix| name.starts_with(prefix)) {
-            let _ = std::fs::remove_dir_all(entry.path()); // the rest is tried all the same
+            // Whoever writes there now no longer finds it.
+            let gone = std::env::temp_dir().join(format!("{name}.gone"));
+            let _ = std::fs::rename(entry.path(), &gone);
+            let _ = std::fs::remove_dir_all(gone); // the others are tried all the same
         }
     }
 }

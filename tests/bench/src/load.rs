@@ -120,107 +120,155 @@ pub fn ocsp_status(body: &[u8]) -> Option<u8> {
 
 impl Load {
     /// Asks until the time is over or there are no more questions; each question that was sent is answered before it is back.
-    pub fn drive(&self, questions: &mut Questions) -> Answers {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-        let reader = Reader::new();
-        let mut answers = Answers::default();
-        let mut question = Vec::with_capacity(1024);
-        let mut connections: Vec<Option<Connection>> = Vec::new();
-        let begun = Instant::now();
-        let deadline = begun + self.time;
-        for place in 0..self.connections {
-            connections.push(self.connect(&epoll, place, questions, &mut question));
+    pub fn drive(self, questions: Questions) -> Answers {
+        drive_all(vec![(self, questions)]).remove(0)
+    }
+}
+
+/// Drives several at once, in one loop: none waits longer for the generator than another.
+pub fn drive_all(loads: Vec<(Load, Questions)>) -> Vec<Answers> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+    let reader = Reader::new();
+    let begun = Instant::now();
+    let askers = loads.into_iter().map(|(load, questions)| Asker {
+        load,
+        questions,
+        question: Vec::with_capacity(1024),
+        answers: Answers::default(),
+        deadline: begun + load.time,
+        last: begun,
+    });
+    let mut askers: Vec<Asker> = askers.collect();
+    let mut connections: Vec<(usize, Option<Connection>)> = Vec::new();
+    for (number, asker) in askers.iter_mut().enumerate() {
+        for _ in 0..asker.load.connections {
+            let connection = asker.connect(&epoll, connections.len());
+            connections.push((number, connection));
         }
-        let mut open = connections.iter().flatten().count();
-        let mut last = begun;
-        let mut events = [EpollEvent::empty(); 64];
-        while open > 0 {
-            let timeout = EpollTimeout::try_from(PATIENCE).unwrap();
-            let ready = match epoll.wait(&mut events, timeout) {
-                Ok(0) => panic!("{}: no answer within {PATIENCE:?}", self.address),
-                Ok(ready) => ready,
-                Err(nix::errno::Errno::EINTR) => continue,
-                Err(error) => panic!("epoll: {error}"),
+    }
+    let open = connections
+        .iter()
+        .filter(|(_, connection)| connection.is_some());
+    let mut open = open.count();
+    let mut events = [EpollEvent::empty(); 64];
+    while open > 0 {
+        let timeout = EpollTimeout::try_from(PATIENCE).unwrap();
+        let ready = match epoll.wait(&mut events, timeout) {
+            Ok(0) => panic!("no answer within {PATIENCE:?}"),
+            Ok(ready) => ready,
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(error) => panic!("epoll: {error}"),
+        };
+        for event in &events[..ready] {
+            let place = usize::try_from(event.data()).unwrap();
+            let (number, slot) = &mut connections[place];
+            let Some(connection) = slot else {
+                continue;
             };
-            for event in &events[..ready] {
-                let place = usize::try_from(event.data()).unwrap();
-                let Some(connection) = connections[place].as_mut() else {
-                    continue;
-                };
-                let free = &mut connection.octets[connection.length..];
-                let read = match connection.stream.read(free) {
-                    Ok(read) => read,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-                    Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
-                    Err(error) => panic!("{}: {error}", self.address),
-                };
-                if read == 0 && connection.length == 0 && self.disturbed {
-                    answers.again += 1;
-                    questions.octets(connection.number, &mut question);
-                    connection.stream = self.opened(&epoll, place, &question);
-                    continue;
-                }
-                connection.length += read;
-                let now = Instant::now();
-                if !connection.answered {
-                    let octets = &connection.octets[..connection.length];
-                    let Some(body) = reader.body(octets) else {
-                        assert!(
-                            read > 0 && connection.length < connection.octets.len(),
-                            "{}: the connection ended, or too much came: {}",
-                            self.address,
-                            String::from_utf8_lossy(octets)
-                        );
-                        continue;
-                    };
-                    self.take(&mut answers, connection, body, now);
-                    last = now;
-                }
-                if self.keep_alive {
-                    if now < deadline && questions.next(&mut question, &mut connection.number) {
-                        let octets = &connection.octets[..connection.length];
-                        let ends = self.disturbed && reader.close.find(octets).is_some();
-                        connection.length = 0;
-                        connection.begun = now;
-                        if ends {
-                            answers.ended += 1;
-                            connection.stream = self.opened(&epoll, place, &question);
-                        } else {
-                            write(&mut connection.stream, &question);
-                        }
-                        continue;
-                    }
-                } else if read > 0 {
-                    // The server ends the connection, as it was asked to: so no port here waits for it.
-                    connection.answered = true;
-                    continue;
-                }
-                connections[place] = None;
-                open -= 1;
-                if !self.keep_alive && now < deadline {
-                    connections[place] = self.connect(&epoll, place, questions, &mut question);
-                    open += usize::from(connections[place].is_some());
-                }
+            let asker = &mut askers[*number];
+            if asker.hears(&epoll, &reader, place, connection) {
+                *slot = asker.follows(&epoll, place);
+                open -= usize::from(slot.is_none());
             }
         }
-        answers.time = last - begun;
-        answers
+    }
+    let ended = askers.into_iter().map(|asker| Answers {
+        time: asker.last - begun,
+        ..asker.answers
+    });
+    ended.collect()
+}
+
+/// A load in progress.
+struct Asker {
+    load: Load,
+    questions: Questions,
+    /// The octets of the last question.
+    question: Vec<u8>,
+    answers: Answers,
+    deadline: Instant,
+    /// When the last answer came.
+    last: Instant,
+}
+
+impl Asker {
+    /// Reads what has come on a connection, and asks the next question if that was an answer. True when the connection is done.
+    fn hears(
+        &mut self,
+        epoll: &Epoll,
+        reader: &Reader,
+        place: usize,
+        connection: &mut Connection,
+    ) -> bool {
+        let address = self.load.address;
+        let free = &mut connection.octets[connection.length..];
+        let read = match connection.stream.read(free) {
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            Err(error) => panic!("{address}: {error}"),
+        };
+        if read == 0 && connection.length == 0 && self.load.disturbed {
+            self.answers.again += 1;
+            self.questions.octets(connection.number, &mut self.question);
+            connection.stream = self.opened(epoll, place);
+            return false;
+        }
+        connection.length += read;
+        let now = Instant::now();
+        let octets = &connection.octets[..connection.length];
+        if !connection.answered {
+            let Some(body) = reader.body(octets) else {
+                assert!(
+                    read > 0 && connection.length < connection.octets.len(),
+                    "{address}: the connection ended, or too much came: {}",
+                    String::from_utf8_lossy(octets)
+                );
+                return false;
+            };
+            self.take(connection, body, now);
+            self.last = now;
+        }
+        if !self.load.keep_alive {
+            // The server ends the connection, as it was asked to: so no port here waits for it.
+            connection.answered = true;
+            return read == 0;
+        }
+        if now >= self.deadline
+            || !self
+                .questions
+                .next(&mut self.question, &mut connection.number)
+        {
+            return true;
+        }
+        let ends = self.load.disturbed && reader.close.find(octets).is_some();
+        connection.length = 0;
+        connection.begun = now;
+        if ends {
+            self.answers.ended += 1;
+            connection.stream = self.opened(epoll, place);
+        } else {
+            write(&mut connection.stream, &self.question);
+        }
+        false
     }
 
-    fn connect(
-        &self,
-        epoll: &Epoll,
-        place: usize,
-        questions: &mut Questions,
-        question: &mut Vec<u8>,
-    ) -> Option<Connection> {
+    /// The connection in the place of one that is done.
+    fn follows(&mut self, epoll: &Epoll, place: usize) -> Option<Connection> {
+        if self.load.keep_alive || Instant::now() >= self.deadline {
+            return None;
+        }
+        self.connect(epoll, place)
+    }
+
+    fn connect(&mut self, epoll: &Epoll, place: usize) -> Option<Connection> {
         let mut number = 0;
-        if !questions.next(question, &mut number) {
+        if !self.questions.next(&mut self.question, &mut number) {
             return None;
         }
         let begun = Instant::now();
         Some(Connection {
-            stream: self.opened(epoll, place, question),
+            stream: self.opened(epoll, place),
             begun,
             number,
             octets: vec![0; 8192],
@@ -229,49 +277,39 @@ impl Load {
         })
     }
 
-    /// A connection that the first question was sent on.
-    fn opened(&self, epoll: &Epoll, place: usize, question: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address)
-            .unwrap_or_else(|error| panic!("{}: {error}", self.address));
+    /// A connection that the question was sent on.
+    fn opened(&self, epoll: &Epoll, place: usize) -> TcpStream {
+        let address = self.load.address;
+        let stream = TcpStream::connect(address);
+        let mut stream = stream.unwrap_or_else(|error| panic!("{address}: {error}"));
         stream.set_nodelay(true).unwrap();
         stream.set_nonblocking(true).unwrap();
         let event = EpollEvent::new(EpollFlags::EPOLLIN, place.try_into().unwrap());
         epoll.add(&stream, event).unwrap();
-        write(&mut stream, question);
+        write(&mut stream, &self.question);
         stream
     }
 
-    fn take(
-        &self,
-        answers: &mut Answers,
-        connection: &Connection,
-        body: std::ops::Range<usize>,
-        now: Instant,
-    ) {
+    /// Counts an answer.
+    fn take(&mut self, connection: &Connection, body: std::ops::Range<usize>, now: Instant) {
+        let answers = &mut self.answers;
         answers.count += 1;
         let latency = (now - connection.begun).as_nanos();
-        answers
-            .latencies
-            .push(u32::try_from(latency).unwrap_or(u32::MAX));
+        let latency = u32::try_from(latency).unwrap_or(u32::MAX);
+        answers.latencies.push(latency);
         let octets = &connection.octets[..connection.length];
         let status = ocsp_status(&octets[body.clone()]);
         let is_ok = octets.get(8..13) == Some(b" 200 ");
-        if is_ok && self.disturbed && status == Some(TRY_LATER) {
+        let kept = answers.count <= KEPT_FIRST || answers.count.is_multiple_of(KEPT_EACH);
+        if is_ok && self.load.disturbed && status == Some(TRY_LATER) {
             answers.try_later += 1;
-            return;
-        }
-        let well = is_ok && status == Some(self.status);
-        if !well {
+        } else if !is_ok || status != Some(self.load.status) {
             answers.wrong += 1;
-            answers
-                .first_wrong
-                .get_or_insert_with(|| format!("{:?}", String::from_utf8_lossy(octets)));
-        } else if (answers.count <= KEPT_FIRST || answers.count.is_multiple_of(KEPT_EACH))
-            && answers.kept.len() < KEPT
-        {
-            answers
-                .kept
-                .push((connection.number, octets[body].to_vec()));
+            let first = &mut answers.first_wrong;
+            first.get_or_insert_with(|| format!("{:?}", String::from_utf8_lossy(octets)));
+        } else if kept && answers.kept.len() < KEPT {
+            let body = octets[body].to_vec();
+            answers.kept.push((connection.number, body));
         }
     }
 }

@@ -195,20 +195,23 @@ fn authorities(
         let more = ["--skip-log-bin", "--innodb-buffer-pool-size=512M"];
         Arc::new(DbServer::new(&more))
     });
-    let index = asks(&[Which::DaemonIndex, Which::Openssl])
-        || arguments
-            .stories
-            .iter()
-            .any(|(_, story)| *story == Story::Index);
+    let index_is_told = arguments
+        .stories
+        .iter()
+        .any(|(_, story)| *story == Story::Index);
+    let index = index_is_told || asks(&[Which::DaemonIndex, Which::Openssl]);
     let mut found = BTreeMap::new();
     for kind in [Kind::P256, Kind::Rsa] {
         let scenes = arguments.scenes.iter().filter(|scene| scene.kind == kind);
         // Stories are of P-256 alone.
         let stories = arguments.stories.iter().filter(|_| kind == Kind::P256);
-        let proven = scenes
-            .map(|scene| effort.proven(scene))
-            .chain(stories.map(|(_, story)| story.proven(arguments.entries)));
-        if let Some(proven) = proven.max() {
+        let asked = scenes.map(|scene| effort.proven(scene)).max();
+        let told = stories
+            .map(|(_, story)| story.proven(arguments.entries))
+            .max();
+        if let Some(proven) = asked.max(told) {
+            // What only stories ask about, they ask of the table.
+            let index = index.then_some(asked.unwrap_or(1000));
             let authority =
                 Authority::new(folder, kind, proven, arguments.rows, Some(&server), index);
             found.insert(kind == Kind::Rsa, authority);

@@ -57,14 +57,15 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// One that says it has issued `rows` certificates, and has issued `proven`.
+    /// One that says it has issued `rows` certificates, and has issued `proven`, of which `newcerts/` has so many as `index`
+    /// says.
     pub fn new(
         folder: &Folder,
         kind: Kind,
         proven: u64,
         rows: u64,
         server: Option<&Arc<DbServer>>,
-        index: bool,
+        index: Option<u64>,
     ) -> Self {
         let begun = Instant::now();
         let name = match kind {
@@ -84,15 +85,19 @@ impl Authority {
         if let Some(database) = &authority.database {
             authority.fill_table(database);
         }
-        if index {
+        if index.is_some() {
             authority.fill_index();
         }
-        authority.prove(index);
+        authority.prove(index.unwrap_or(0));
         eprintln!(
             "  {name}: {} rows, {proven} certificates{}{}: {:.0} s",
             authority.rows,
             if server.is_some() { ", a table" } else { "" },
-            if index { ", an index.txt" } else { "" },
+            if index.is_some() {
+                ", an index.txt"
+            } else {
+                ""
+            },
             begun.elapsed().as_secs_f64()
         );
         authority
@@ -130,7 +135,7 @@ impl Authority {
     }
 
     /// The certificates of the proven serials, each signed by the CA, into the table and into `newcerts/`.
-    fn prove(&self, index: bool) {
+    fn prove(&self, files: u64) {
         let words = ["openssl", "x509", "-in", "pattern.crt", "-outform", "DER"];
         let pattern = Pattern::new(output(&self.ca.folder, &words, &[]).stdout);
         let key = fs::read(self.ca.folder.join("private/ca.key")).unwrap();
@@ -140,7 +145,7 @@ impl Authority {
             let serial = serial(Serials::Proven, number);
             let certificate = pattern.signed(&serial, &key);
             let name = hex(&serial);
-            if index {
+            if number < files {
                 let name = format!("newcerts/{}.pem", name.to_uppercase());
                 fs::write(self.ca.folder.join(name), pem(&certificate)).unwrap();
             }

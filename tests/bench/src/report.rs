@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::Arguments;
 use crate::scenes::{Outcome, Run, Scene};
+use crate::servers::Which;
 use crate::stories::Line;
 
 /// All results, in the order of the scenes.
@@ -125,7 +126,7 @@ impl Report {
         fs::create_dir_all(folder).unwrap();
         let mut table = self.head.clone();
         if !self.scenes.is_empty() {
-            table = format!("{table}\n{}", self.table());
+            table = format!("{table}\n{}\n{}", self.summary(), self.table());
         }
         if !self.lines.is_empty() {
             table = format!("{table}\n{}", self.stories());
@@ -143,6 +144,41 @@ impl Report {
         let mut text = "| what | found |\n|---|---|\n".to_owned();
         for [what, figures] in &self.lines {
             writeln!(text, "| {what} | {figures} |").unwrap();
+        }
+        text
+    }
+
+    /// One line for each scene and source: the daemon, and its CPU time divided by that of the others.
+    fn summary(&self) -> String {
+        const OTHERS: [Which; 4] = [Which::Hyper, Which::Nginx, Which::Openssl, Which::Signature];
+        let mut text = "\
+| ocsp-server | answers/s on one core | CPU µs for one | ÷ bare hyper | ÷ nginx | ÷ openssl ocsp | ÷ a bare signature |
+|---|---|---|---|---|---|---|
+"
+        .to_owned();
+        for (scene, results) in &self.scenes {
+            let ours = [Which::Daemon, Which::DaemonIndex];
+            for result in results.iter().filter(|result| ours.contains(&result.which)) {
+                let source = match result.which {
+                    Which::DaemonIndex => ", index.txt",
+                    _ if scene.makes() => ", MariaDB",
+                    _ => "",
+                };
+                let ratios = OTHERS.map(|which| {
+                    let other = results.iter().find(|other| other.which == which);
+                    other.map_or(String::new(), |other| format!("{:.2}", result.times(other)))
+                });
+                writeln!(
+                    text,
+                    "| {}{source} | {}{} | {:.1} | {} |",
+                    scene.title,
+                    if result.is_held_back() { "≥ " } else { "" },
+                    thousands(result.median(|run| run.rate)),
+                    result.median(Run::total),
+                    ratios.join(" | ")
+                )
+                .unwrap();
+            }
         }
         text
     }

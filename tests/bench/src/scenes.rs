@@ -258,7 +258,7 @@ impl Effort {
         let mut results = Vec::new();
         let mut signatures = Vec::new();
         for server in &running {
-            let mut warm = match scene.asked {
+            let warm = match scene.asked {
                 Asked::One | Asked::Warm => self.questions(scene, authority, 0, false),
                 // The first of WARM serials, which are asked about for nothing else.
                 _ => self.questions(scene, authority, 0, true),
@@ -268,7 +268,7 @@ impl Effort {
                 _ => Duration::from_millis(300),
             };
             let load = self.load(scene, server, time);
-            check(scene, server.which, authority, load.drive(&mut warm))?;
+            check(scene, server.which, authority, load.drive(warm))?;
             let processes = server.processes.iter().map(|(name, _)| *name);
             results.push(Outcome {
                 which: server.which,
@@ -279,11 +279,11 @@ impl Effort {
         }
         for repeat in 1..=self.repeats {
             for (server, result) in running.iter().zip(&mut results) {
-                let mut questions = self.questions(scene, authority, repeat, false);
+                let questions = self.questions(scene, authority, repeat, false);
                 let load = self.load(scene, server, self.time);
                 // What the last one left behind, such as connections to be closed, is none of this one's.
                 std::thread::sleep(Duration::from_millis(50));
-                let run = self.measure(scene, server, authority, &load, &mut questions)?;
+                let run = self.measure(scene, server, authority, &load, questions)?;
                 result.runs.push(run);
             }
             if let Some(algorithm) = scene.signs() {
@@ -415,7 +415,7 @@ impl Effort {
         server: &Running,
         authority: &Authority,
         load: &Load,
-        questions: &mut Questions,
+        questions: Questions,
     ) -> Result<Run, String> {
         let before = (server.used(), own());
         let mut answers = load.drive(questions);

@@ -16,9 +16,9 @@ use openssl::x509::extension::{BasicConstraints, KeyUsage};
 use openssl::x509::{X509Builder, X509NameBuilder};
 
 use crate::harness::*;
-use crate::load::Answers;
+use crate::load::{Answers, Load, drive_all};
 use crate::plan::{Authority, Serials, hex, place, serial};
-use crate::questions::post;
+use crate::questions::{Questions, post};
 use crate::report::median;
 use crate::scenes::{Asked, Effort, WARM};
 use crate::servers::Running;
@@ -116,6 +116,14 @@ fn named([p50, p99, p999, most]: [f64; 4]) -> String {
     format!("p50 {p50:.2}, p99 {p99:.2}, p99.9 {p999:.2}, longest {most:.2} ms")
 }
 
+/// Answers, if none is wrong.
+fn right(answers: Answers) -> Result<Answers, String> {
+    match &answers.first_wrong {
+        Some(wrong) => Err(format!("{} answers are wrong: {wrong}", answers.wrong)),
+        None => Ok(answers),
+    }
+}
+
 impl Teller<'_> {
     fn daemon(&self) -> Running {
         Running::daemon(self.effort.cores, self.folder, self.authority, false)
@@ -130,16 +138,24 @@ impl Teller<'_> {
         connections: usize,
         time: Duration,
     ) -> Result<Answers, String> {
+        let (load, questions) = self.prepared(server, asked, part, connections, time);
+        right(load.drive(questions))
+    }
+
+    fn prepared(
+        &self,
+        server: &Running,
+        asked: Asked,
+        part: usize,
+        connections: usize,
+        time: Duration,
+    ) -> (Load, Questions) {
         let scene = asked.scene();
         let mut load = self.effort.load(scene, server, time);
         load.connections = connections;
         load.disturbed = true;
-        let mut questions = self.effort.questions(scene, self.authority, part, false);
-        let answers = load.drive(&mut questions);
-        match &answers.first_wrong {
-            Some(wrong) => Err(format!("{} answers are wrong: {wrong}", answers.wrong)),
-            None => Ok(answers),
-        }
+        let questions = self.effort.questions(scene, self.authority, part, false);
+        (load, questions)
     }
 
     /// Puts the answers about [`WARM`] serials into the cache.
@@ -169,21 +185,16 @@ impl Teller<'_> {
             let (mut found, mut rates, mut flooded, mut later) =
                 (Vec::new(), Vec::new(), Vec::new(), 0);
             for repeat in 1..=self.effort.repeats {
-                let (time, server) = (self.effort.time, &server);
-                let (mine, others) = std::thread::scope(|scope| {
-                    let others = flood.map(|asked| {
-                        // It begins earlier and ends later.
-                        let time = time + Duration::from_millis(400);
-                        scope.spawn(move || self.ask(server, asked, repeat, 64, time))
-                    });
-                    std::thread::sleep(Duration::from_millis(200));
-                    let mine = self.ask(server, Asked::Warm, 1, OTHERS, time);
-                    (mine, others.map(|others| others.join().unwrap()))
-                });
-                let mut mine = mine?;
+                let time = self.effort.time;
+                let mut loads = vec![self.prepared(&server, Asked::Warm, 1, OTHERS, time)];
+                // The flood ends later.
+                let longer = time + Duration::from_millis(200);
+                loads.extend(flood.map(|asked| self.prepared(&server, asked, repeat, 64, longer)));
+                let mut answers = drive_all(loads).into_iter().map(right);
+                let mut mine = answers.next().unwrap()?;
                 rates.push(mine.count as f64 / mine.time.as_secs_f64());
                 found.push(latencies(&mut mine));
-                if let Some(others) = others.transpose()? {
+                if let Some(others) = answers.next().transpose()? {
                     flooded.push(others.count as f64 / others.time.as_secs_f64());
                     later += others.try_later;
                 }
@@ -421,11 +432,8 @@ impl Teller<'_> {
         let load = self
             .effort
             .load(Asked::Fresh.scene(), &server, Duration::from_secs(3600));
-        let mut questions = self.effort.serials(self.authority, entries);
-        let answers = load.drive(&mut questions);
-        if let Some(wrong) = answers.first_wrong {
-            return Err(wrong);
-        }
+        let questions = self.effort.serials(self.authority, entries);
+        right(load.drive(questions))?;
         let after = server.resident();
         let page = daemon.metrics();
         let cached = metric(&page, "ocsp_cache_entries ");
