@@ -39,7 +39,7 @@ pub fn check(file: &Path, reload: bool) -> Result<(), Failure> {
         Needed::Everything
     };
     let mut log = Log::new(crate::config::LogTo::Stderr);
-    let mut generation = Generation::start(1, &config, &[], Mode::Check, needed)?;
+    let mut generation = Generation::start(1, &config, &[], Mode::Check, needed, None)?;
     let until = Instant::now() + Duration::from_secs(60);
     let mut all_well = true;
     while !generation.gone() {

@@ -22,6 +22,7 @@ use crate::config::{Config, User};
 use crate::exit::{Failure, Reason};
 use crate::listen::Listening;
 use crate::log::{Lines, Log};
+use crate::settings::Pipes;
 use crate::{credential, executable, privilege, settings, sys};
 
 /// A frontend and its signer.
@@ -32,21 +33,35 @@ pub struct Generation {
     pub frontend: Child,
     /// Holds the keys.
     pub signer: Child,
+    /// Where the next frontend reads what this one leaves to it, until it is known who that is.
+    pub bequest: Option<OwnedFd>,
 }
 
 impl Generation {
     /// Starts both; the frontend refuses to serve without the sources that are `needed`. Each is handed what it is given
-    /// open: the signer credentials, the frontend sockets and credentials. Nobody here reads a credential, and our copies
-    /// are closed at once. The settings are on their way when this returns; readiness comes as an [`Event`].
+    /// open: the signer credentials, the frontend sockets, credentials, a pipe to the next frontend, and the end to read of
+    /// the pipe of the one `before`. Nobody here reads a credential, and our copies are closed at once. The settings are on
+    /// their way when this returns; readiness comes as an [`Event`].
     pub fn start(
         number: u64,
         config: &Config,
         listening: &[Listening],
         mode: Mode,
         needed: Needed,
+        before: Option<BorrowedFd<'_>>,
     ) -> Result<Self, Failure> {
         let for_signer = settings::for_signer(config, mode)?;
-        let for_frontend = settings::for_frontend(config, listening, mode, needed)?;
+        let (bequest, theirs) = match mode {
+            Mode::Serve => pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+                .map(|(read, write)| (Some(read), Some(write)))
+                .map_err(Failure::environment("no pipe between frontends"))?,
+            Mode::Check => (None, None),
+        };
+        let pipes = Pipes {
+            bequeaths: theirs.is_some(),
+            inherits: before.is_some(),
+        };
+        let for_frontend = settings::for_frontend(config, listening, mode, needed, pipes)?;
         let keys = credential::open_all(for_signer.credentials())?;
         let passwords = config.sources.iter().filter_map(Source::password);
         let passwords = credential::open_all(passwords.filter_map(Secret::credential))?;
@@ -62,7 +77,11 @@ impl Generation {
         drop(keys);
         signer.order(&SignerOrder::Settings(for_signer))?;
         let sockets = listening.iter().map(AsFd::as_fd);
-        let handed: Vec<_> = sockets.chain(passwords.iter().map(AsFd::as_fd)).collect();
+        let handed: Vec<_> = sockets
+            .chain(passwords.iter().map(AsFd::as_fd))
+            .chain(theirs.as_ref().map(AsFd::as_fd))
+            .chain(before)
+            .collect();
         let mut frontend = Child::start(
             Role::Frontend,
             &config.users.frontend,
@@ -74,6 +93,7 @@ impl Generation {
             number,
             frontend,
             signer,
+            bequest,
         })
     }
 

@@ -80,12 +80,22 @@ fn secret(secret: &frontend::Secret) -> Result<Secret, TooLong> {
     })
 }
 
+/// Which pipes between generations a frontend is handed.
+#[derive(Debug, Clone, Copy)]
+pub struct Pipes {
+    /// To the next one.
+    pub bequeaths: bool,
+    /// From the one before.
+    pub inherits: bool,
+}
+
 /// What a frontend is told.
 pub fn for_frontend(
     config: &Config,
     listening: &[Listening],
     mode: Mode,
     needed: frontend::Needed,
+    pipes: Pipes,
 ) -> Result<FrontendOrder, Failure> {
     let settings = frontend::Settings {
         check: mode == Mode::Check,
@@ -98,6 +108,8 @@ pub fn for_frontend(
         max_age: config.cache.max_age.as_secs(),
         max_stale: config.cache.max_stale.as_secs(),
         verify: config.verify,
+        bequeaths: pipes.bequeaths,
+        inherits: pipes.inherits,
         credentials: credential::folder(),
         limits: frontend::Limits {
             connections: config.listen.connections,
@@ -130,6 +142,10 @@ pub fn for_frontend(
                     ArchiveCutoff::Retained(seconds) => frontend::ArchiveCutoff::Retained(seconds),
                 }),
                 least_validity: issuer.policy.least_validity(),
+                signed_by: format!(
+                    "{:?}",
+                    (issuer.validity, issuer.backdate, issuer.good, issuer.policy)
+                ),
             })
             .collect(),
     };

@@ -230,12 +230,19 @@ impl<'a> Supervisor<'a> {
             (true, None) => Needed::Files,
             (true, Some(source)) => Needed::Database(source),
         };
+        // Whichever of its successors comes to serve: each is handed the same end.
+        let before = self
+            .generations
+            .iter()
+            .find(|(phase, _)| *phase == Phase::Serving)
+            .and_then(|(_, generation)| generation.bequest.as_ref());
         let started = Generation::start(
             self.started,
             &self.config,
             &self.listening,
             Mode::Serve,
             needed,
+            before.map(AsFd::as_fd),
         );
         match started {
             Ok(generation) => {
@@ -449,6 +456,9 @@ impl<'a> Supervisor<'a> {
                 };
                 let text = format!("{who} {how}");
                 self.log.own(priority, &text);
+                if role == Role::Frontend {
+                    generation.bequest = None; // nobody will write there
+                }
                 if is_breach(status) {
                     generation.kill();
                 }
@@ -473,9 +483,16 @@ impl<'a> Supervisor<'a> {
         }
         self.proven = self.config.clone();
         let drain = self.config.listen.drain;
+        let inherits = self
+            .generations
+            .iter()
+            .any(|(phase, _)| *phase == Phase::Serving);
         for (phase, generation) in &mut self.generations {
             if generation.number == number {
                 *phase = Phase::Serving;
+                if inherits {
+                    let _ = generation.frontend.order(&FrontendOrder::Inherit); // one that is gone is seen to be
+                }
                 let (frontend, signer) = (generation.frontend.pid(), generation.signer.pid());
                 let text =
                     format!("generation {number} serves: frontend {frontend}, signer {signer}");
@@ -530,8 +547,9 @@ impl<'a> Supervisor<'a> {
 }
 
 /// Asks a generation to finish. Its signer follows its frontend; a frontend that is gone already leaves the signer none
-/// to follow.
+/// to follow. From now on it has one successor or none: our copy of its pipe would only hide from it that nobody reads.
 fn retire(generation: &mut Generation, idle: Duration) {
+    generation.bequest = None;
     let idle_ms = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
     let told = generation
         .frontend

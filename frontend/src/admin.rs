@@ -131,6 +131,12 @@ fn metrics(responder: &Responder) -> String {
             counts.hits.value(),
         ),
         (
+            "ocsp_inherited_total",
+            "counter",
+            "Answers of the generation before that were verified and taken over.",
+            counts.inherited.value(),
+        ),
+        (
             "ocsp_signatures_total",
             "counter",
             "Signatures that the signer was asked for.",

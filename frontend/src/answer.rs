@@ -8,16 +8,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use ocsp_frontend_settings::{NoRecord, Nonce, NonceOverload};
-use ocsp_wire::{Evidence, Foreign, Item, Octets, Ours, Reason, Refusal, Status};
+use ocsp_wire::{
+    Evidence, Foreign, Item, List, Octets, Ours, Reason, Refusal, SignRequest, Status,
+};
 use openssl::sha::sha256;
 
-use crate::cache::{Cache, Entry, Key, renew_by};
+use crate::cache::{Cache, Entry, Inherited, Key, renew_by};
 use crate::counts::Counts;
 use crate::fields::Fields;
-use crate::issuer::{Issuer, Issuers};
+use crate::issuer::{Issuer, Issuers, Line};
 use crate::request::{self, CertId, Hash, NoQuestion, Question};
 use crate::requestor::Refused;
-use crate::response::{OcspError, Times};
+use crate::response::{self, OcspError, Times};
 use crate::seldom::Seldom;
 use crate::serial::{self, is_issuable};
 use crate::signer::{NotSigned, Signer};
@@ -52,11 +54,12 @@ impl Deref for Reply {
 }
 
 impl Reply {
-    fn new(der: Bytes, times: Times, items: &[Item]) -> Self {
+    /// An answer about `items` that was made at `made`, in seconds since 1970.
+    fn new(der: Bytes, times: Times, items: &[Item], made: u64) -> Self {
         let is_good = |item: &Item| matches!(item, Item::Ours(ours) if ours.status == Status::Good);
         Self(Arc::new(Ready {
             digest: sha256(&der),
-            renew_by: renew_by(times, now()),
+            renew_by: renew_by(times, made),
             der,
             times,
             good: items.iter().all(is_good),
@@ -111,6 +114,11 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// How many keys its issuer has.
+    fn keys(&self) -> u16 {
+        u16::try_from(self.issuer.signatories.len()).unwrap_or(u16::MAX)
+    }
+
     /// Where the answer about a certificate of this issuer is kept; nowhere where its CertID is by a hash of nobody's.
     fn kept_as(&self, id: &CertId) -> Option<Key> {
         let Hash::Known(hash) = id.hash else {
@@ -188,6 +196,7 @@ impl Responder {
         let source = self.sources.get(issuer.source)?;
         let at_once = entry.is_believed(now, source.revalidate) && !entry.is_due(now);
         at_once.then(|| {
+            entry.is_used();
             self.counts.hits.add();
             self.counts.answers.add();
             Answer::Shared(entry.reply.clone())
@@ -304,6 +313,26 @@ impl Responder {
         self.cache.size()
     }
 
+    /// What is kept.
+    pub fn cache(&self) -> &Cache<Answer> {
+        &self.cache
+    }
+
+    /// The line of each key of each issuer, and their places.
+    pub fn lines(&self) -> impl Iterator<Item = (Line, (u16, u16))> {
+        let issuers = (0..).zip(self.issuers.iter());
+        issuers.flat_map(|(place, issuer)| {
+            let lines = (0..).zip(issuer.lines());
+            lines.map(move |(key, line)| (*line, (place, key)))
+        })
+    }
+
+    /// The line that an answer was signed in.
+    pub fn line(&self, key: &Key) -> Option<Line> {
+        let issuer = self.issuers.at(key.issuer)?;
+        issuer.lines().get(usize::from(key.key)).copied()
+    }
+
     /// Its sources.
     pub fn sources(&self) -> &[Source] {
         &self.sources
@@ -377,6 +406,7 @@ impl Responder {
         let (entry, now) = (self.cache.find(key)?, now());
         let believed = entry.is_believed(now, asked.source.revalidate);
         (believed && !entry.is_overdue(now)).then(|| {
+            entry.is_used();
             self.counts.hits.add();
             let answer = self.shared(key, &entry);
             (entry, answer)
@@ -398,8 +428,16 @@ impl Responder {
         {
             return self.shared(key, entry);
         }
+        let inherited = match entry {
+            Some(_) => None,
+            None => self.cache.inherited(key),
+        };
         let looked_up = Instant::now();
-        let urgency = entry.as_ref().map_or(Urgency::New, |_| Urgency::Kept);
+        let urgency = if entry.is_some() || inherited.is_some() {
+            Urgency::Kept
+        } else {
+            Urgency::New
+        };
         let record = asked.record(&key.serial, urgency).await;
         self.withdraw(asked, &key.serial, &record);
         let record = match record {
@@ -432,11 +470,67 @@ impl Responder {
                 entry.confirm(looked_up);
                 self.shared(key, &entry)
             }
-            None => match self.sign_and_keep(asked, key, record, looked_up).await {
-                Ok(reply) => Answer::Shared(reply),
-                Err(error) => Answer::Error(error),
-            },
+            None => {
+                if let Some(inherited) = inherited {
+                    match self.take_over(asked, key, &record, &inherited, looked_up) {
+                        Some(entry) => return self.shared(key, &entry),
+                        None => self.cache.forget(key),
+                    }
+                }
+                match self.sign_and_keep(asked, key, record, looked_up).await {
+                    Ok(reply) => Answer::Shared(reply),
+                    Err(error) => Answer::Error(error),
+                }
+            }
         }
+    }
+
+    /// Makes an answer of what another frontend has left, as if it had been signed for this one: the source says now what it
+    /// said then, and answer and signature are found right. None where anything is otherwise, or it would have to be renewed.
+    fn take_over(
+        &self,
+        asked: Asked<'_>,
+        key: &Key,
+        record: &Record,
+        inherited: &Inherited,
+        confirmed: Instant,
+    ) -> Option<Arc<Entry>> {
+        let revoked = record.revoked.is_some();
+        // Where the source has taken a revocation back, it is for the signer to say what holds.
+        let contradicted = !revoked
+            && self
+                .cache
+                .says_revoked(asked.place, asked.keys(), &key.serial);
+        if record.said() != inherited.said || contradicted {
+            return None;
+        }
+        let items = [Item::Ours(ours(key, record.status(), Evidence::None))];
+        let question = SignRequest {
+            id: 0,
+            issuer: key.issuer,
+            key: key.key,
+            nonce: None,
+            items: List::new(&items[..]).ok()?,
+        };
+        let times = response::check_inherited(&inherited.der, &question, asked.issuer)
+            .inspect_err(|what| {
+                self.troubles.warn(Trouble::Inherited(what), || {
+                    let issuer = &asked.issuer.name;
+                    format!("an answer of the generation before, whose {what} is not right, is signed anew (issuer {issuer:?})")
+                });
+            })
+            .ok()?;
+        // When it was made, within what its times leave open, to be renewed rather too early.
+        let reply = Reply::new(inherited.der.clone(), times, &items, times.this_update);
+        let said = inherited.said.clone();
+        let entry = Entry::new(Arc::new(key.clone()), reply, said, revoked, confirmed);
+        if !entry.holds(now()) || entry.is_overdue(now()) {
+            return None;
+        }
+        let entry = Arc::new(entry);
+        self.cache.keep(Arc::clone(&entry));
+        self.counts.inherited.add();
+        Some(entry)
     }
 
     /// Whoever learned that a certificate is not, or not any more, *good* sees to it that nobody is told so, whatever becomes
@@ -448,8 +542,7 @@ impl Responder {
             Err(NoAnswer::Unavailable) => false,
         };
         if withdrawn {
-            let keys = u16::try_from(asked.issuer.signatories.len()).unwrap_or(u16::MAX);
-            self.cache.forget_good(asked.place, keys, serial);
+            self.cache.forget_good(asked.place, asked.keys(), serial);
         }
     }
 
@@ -611,7 +704,7 @@ impl Responder {
                 .await
             {
                 Ok(signed) if signed.times.contain(now()) => {
-                    return Ok(Reply::new(signed.der, signed.times, items));
+                    return Ok(Reply::new(signed.der, signed.times, items, now()));
                 }
                 // One of the two clocks was read before it was set.
                 Ok(_) => return Err(OcspError::TryLater),
@@ -680,6 +773,7 @@ enum Trouble {
     Evidence,
     NoKey(u16),
     Wrong(&'static str),
+    Inherited(&'static str),
 }
 
 fn ours(key: &Key, status: Status, evidence: Evidence) -> Ours {

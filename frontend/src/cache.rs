@@ -1,17 +1,19 @@
 //! The cache of answers: by everything that shapes one, bounded in octets, with one flight at a time for each key. What
 //! stands in it was signed; unknown serials and errors never get here. Beside it stands which octets of a request were
 //! found to ask for which key, so that who asks the same again is not read again; what is answered, the key alone decides.
+//! Among the answers stand those that another frontend has left, which nobody is given as they are.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use ocsp_wire::{HashAlgorithm, Parameters};
 use quick_cache::Weighter;
-use quick_cache::sync::Cache as Store;
+use quick_cache::sync::{Cache as Store, GuardResult};
 use tokio::sync::OnceCell;
 
 use crate::answer::Reply;
@@ -86,6 +88,7 @@ pub struct Entry {
     renewing: AtomicBool,
     /// When a renewal may be tried again, in seconds since 1970.
     try_at: AtomicU64,
+    uses: AtomicU32,
 }
 
 impl Entry {
@@ -105,7 +108,20 @@ impl Entry {
             confirmed: AtomicU64::new(since_begun(confirmed)),
             renewing: AtomicBool::new(false),
             try_at: AtomicU64::new(0),
+            uses: AtomicU32::new(0),
         }
+    }
+
+    /// It is given to somebody. Of two who count at once one may be lost: it decides no more than who is left first to the
+    /// next frontend.
+    pub fn is_used(&self) {
+        let uses = self.uses.load(Ordering::Relaxed);
+        self.uses.store(uses.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How often that was.
+    pub fn uses(&self) -> u32 {
+        self.uses.load(Ordering::Relaxed)
     }
 
     /// Whether its times contain `now`.
@@ -163,12 +179,33 @@ fn since_begun(moment: Instant) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// An answer that another frontend has left. Neither its signature nor its status is known to be right.
+pub struct Inherited {
+    /// What it has sent.
+    pub der: Bytes,
+    /// What it says that the source has said.
+    pub said: Said,
+}
+
+/// What stands under a key.
+#[derive(Clone)]
+pub enum Kept {
+    /// An answer.
+    Answer(Arc<Entry>),
+    /// What may become one.
+    Inherited(Arc<Inherited>),
+}
+
 #[derive(Clone)]
 struct Octets;
 
-impl Weighter<Arc<Key>, Arc<Entry>> for Octets {
-    fn weight(&self, key: &Arc<Key>, entry: &Arc<Entry>) -> u64 {
-        BESIDE + u64::try_from(key.serial.len() + entry.reply.der.len()).unwrap_or(u64::MAX / 2)
+impl Weighter<Arc<Key>, Kept> for Octets {
+    fn weight(&self, key: &Arc<Key>, kept: &Kept) -> u64 {
+        let der = match kept {
+            Kept::Answer(entry) => &entry.reply.der,
+            Kept::Inherited(inherited) => &inherited.der,
+        };
+        BESIDE + u64::try_from(key.serial.len() + der.len()).unwrap_or(u64::MAX / 2)
     }
 }
 
@@ -188,7 +225,7 @@ impl Weighter<Box<[u8]>, Asked> for Octets {
 
 /// The cache.
 pub struct Cache<F: Clone> {
-    store: Store<Arc<Key>, Arc<Entry>, Octets>,
+    store: Store<Arc<Key>, Kept, Octets>,
     asked: Store<Box<[u8]>, Asked, Octets>,
     flights: Mutex<HashMap<Key, Arc<OnceCell<F>>>>,
 }
@@ -211,9 +248,43 @@ impl<F: Clone> Cache<F> {
         }
     }
 
-    /// What stands under a key.
+    /// The answer that stands under a key.
     pub fn find(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.store.get(key)
+        match self.store.get(key)? {
+            Kept::Answer(entry) => Some(entry),
+            Kept::Inherited(_) => None,
+        }
+    }
+
+    /// What another frontend has left under a key.
+    pub fn inherited(&self, key: &Key) -> Option<Arc<Inherited>> {
+        match self.store.peek(key)? {
+            Kept::Answer(_) => None,
+            Kept::Inherited(inherited) => Some(inherited),
+        }
+    }
+
+    /// Puts under a key what another frontend has left there, unless something stands there. False where there is no room.
+    pub fn inherit(&self, key: Key, inherited: Inherited) -> bool {
+        let (key, kept) = (Arc::new(key), Kept::Inherited(Arc::new(inherited)));
+        if self.store.weight() + Octets.weight(&key, &kept) > self.store.capacity() {
+            return false;
+        }
+        if let GuardResult::Guard(place) = self.store.get_value_or_guard(&key, Some(Duration::ZERO))
+        {
+            let _ = place.insert(kept); // somebody may have kept an answer meanwhile
+        }
+        true
+    }
+
+    /// All that stands there, in no order.
+    pub fn all(&self) -> impl Iterator<Item = (Arc<Key>, Kept)> + Send {
+        self.store.iter()
+    }
+
+    /// The octets that answers may take in all.
+    pub fn memory(&self) -> u64 {
+        self.store.capacity()
     }
 
     /// What stands under the key that these octets of a request were found to ask for, if they still do.
@@ -234,7 +305,8 @@ impl<F: Clone> Cache<F> {
 
     /// Puts an entry in the place of an older one.
     pub fn keep(&self, entry: Arc<Entry>) {
-        self.store.insert(Arc::clone(&entry.key), entry);
+        self.store
+            .insert(Arc::clone(&entry.key), Kept::Answer(entry));
     }
 
     /// How many entries there are, and the octets they take with what else is kept.
@@ -247,24 +319,21 @@ impl<F: Clone> Cache<F> {
         self.store.remove(key);
     }
 
-    /// Takes out whatever says *good* of a serial, by whichever hash it was asked for.
+    /// Takes out whatever says *good* of a serial, or may say so, by whichever hash it was asked for.
     pub fn forget_good(&self, issuer: u16, keys: u16, serial: &[u8]) {
-        for key in 0..keys {
-            for hash in ALGORITHMS {
-                for parameters in [Parameters::Absent, Parameters::Null] {
-                    let key = Key {
-                        issuer,
-                        key,
-                        hash,
-                        parameters,
-                        serial: serial.into(),
-                    };
-                    if self.find(&key).is_some_and(|entry| !entry.revoked) {
-                        self.forget(&key);
-                    }
-                }
+        for key in every_key(issuer, keys, serial) {
+            match self.store.peek(&key) {
+                Some(Kept::Answer(entry)) if entry.revoked => {}
+                Some(Kept::Answer(_) | Kept::Inherited(_)) => self.forget(&key),
+                None => {}
             }
         }
+    }
+
+    /// Whether an answer says *revoked* of a serial, by whichever hash it was asked for.
+    pub fn says_revoked(&self, issuer: u16, keys: u16, serial: &[u8]) -> bool {
+        every_key(issuer, keys, serial)
+            .any(|key| matches!(self.store.peek(&key), Some(Kept::Answer(entry)) if entry.revoked))
     }
 
     /// Does `work` for a key once at a time: who comes while it is done waits for the same outcome. When the one who
@@ -281,6 +350,21 @@ impl<F: Clone> Cache<F> {
             None => work.await, // it is taken only when the flight is over
         }
     }
+}
+
+/// Whatever answers about a serial may stand under.
+fn every_key(issuer: u16, keys: u16, serial: &[u8]) -> impl Iterator<Item = Key> {
+    (0..keys).flat_map(move |key| {
+        ALGORITHMS.into_iter().flat_map(move |hash| {
+            [Parameters::Absent, Parameters::Null].map(|parameters| Key {
+                issuer,
+                key,
+                hash,
+                parameters,
+                serial: serial.into(),
+            })
+        })
+    })
 }
 
 /// Somebody's part in a flight; the last one, and the first to see the outcome, take it off the list.

@@ -1,4 +1,5 @@
-//! The control socket: settings, listening sockets and passwords come in first, then pings, and at last the order to retire.
+//! The control socket: settings, listening sockets, passwords and pipes come in first, then pings, and at last the order to
+//! retire.
 
 use std::os::fd::OwnedFd;
 
@@ -20,12 +21,18 @@ pub struct Told {
     pub sockets: Vec<OwnedFd>,
     /// Passwords that are credentials, in the order of the sources.
     pub passwords: Vec<OwnedFd>,
+    /// Where the next frontend is left what is kept.
+    pub to_next: Option<OwnedFd>,
+    /// Where the frontend before leaves what it has kept.
+    pub from_before: Option<OwnedFd>,
 }
 
 /// What the launcher says while the frontend serves.
 pub enum Word {
     /// Retire; idle connections may stay for so many milliseconds.
     Retire(u32),
+    /// Read what the frontend before leaves.
+    Inherit,
     /// The launcher has closed the socket: leave.
     Leave,
 }
@@ -48,7 +55,10 @@ impl Launcher {
             None => return Ok(None),
             Some(FrontendOrder::Settings(settings)) => settings,
             Some(
-                FrontendOrder::Hello(_) | FrontendOrder::Ping(_) | FrontendOrder::Retire { .. },
+                FrontendOrder::Hello(_)
+                | FrontendOrder::Ping(_)
+                | FrontendOrder::Retire { .. }
+                | FrontendOrder::Inherit,
             ) => {
                 return Err(Fault::Order);
             }
@@ -58,15 +68,20 @@ impl Launcher {
         let mut sockets = self.control.handed();
         let passwords = settings.sources.iter().filter_map(Source::password);
         let passwords = passwords.filter_map(Secret::credential).count();
-        let (found, expected) = (sockets.len(), settings.listeners.len() + passwords);
+        let pipes = usize::from(settings.bequeaths) + usize::from(settings.inherits);
+        let (found, expected) = (sockets.len(), settings.listeners.len() + passwords + pipes);
         if found != expected {
             return Err(Fault::Handed { found, expected });
         }
+        let from_before = settings.inherits.then(|| sockets.pop()).flatten();
+        let to_next = settings.bequeaths.then(|| sockets.pop()).flatten();
         let passwords = sockets.split_off(settings.listeners.len());
         Ok(Some(Told {
             settings,
             sockets,
             passwords,
+            to_next,
+            from_before,
         }))
     }
 
@@ -106,6 +121,7 @@ impl Launcher {
             match self.end.receive()? {
                 Some(FrontendOrder::Ping(number)) => self.end.send(&Report::Pong(number))?,
                 Some(FrontendOrder::Retire { idle_ms }) => return Ok(Word::Retire(idle_ms)),
+                Some(FrontendOrder::Inherit) => return Ok(Word::Inherit),
                 None => return Ok(Word::Leave),
                 Some(FrontendOrder::Hello(_) | FrontendOrder::Settings(_)) => {
                     return Err(Fault::Order);

@@ -35,6 +35,8 @@ pub struct Counts {
     pub unauthorized: Count,
     /// Answers that came from the cache, without a look at the source.
     pub hits: Count,
+    /// Answers of the generation before that were looked at again, and served.
+    pub inherited: Count,
     /// Signatures that were asked for.
     pub signatures: Count,
     /// Answers of the signer that nobody was given, because they were wrong.

@@ -8,6 +8,7 @@ use ocsp_frontend_settings::{
 };
 use ocsp_wire::HashAlgorithm;
 use openssl::hash::{MessageDigest, hash};
+use openssl::sha::Sha256;
 
 use crate::certificate::Certificate;
 use crate::choice::{Candidate, choose, chosen_until, signs_until};
@@ -15,6 +16,10 @@ use crate::pem;
 use crate::request::{CertId, Hash};
 use crate::requestor::Requestors;
 use crate::verify::Signatory;
+
+/// Who signs, in whose name, and by which settings, in one number: SHA-256 of all that. What was signed in one line can stand in
+/// the place of what would be signed in the same line now.
+pub type Line = [u8; 32];
 
 /// An issuer.
 pub struct Issuer {
@@ -43,6 +48,7 @@ pub struct Issuer {
     /// The same, each only until it can sign nothing any more that is valid for long enough.
     candidates: Vec<Candidate>,
     archive_cutoff: Option<ArchiveCutoff>,
+    lines: Vec<Line>,
     hashes: [(Vec<u8>, Vec<u8>); 4],
 }
 
@@ -71,6 +77,11 @@ impl Issuer {
             ArchiveCutoff::Issuer => self.not_before,
             ArchiveCutoff::Retained(seconds) => produced_at.saturating_sub(seconds.into()),
         })
+    }
+
+    /// The lines of its keys, by place.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
     }
 
     /// issuerNameHash and issuerKeyHash by an algorithm.
@@ -189,6 +200,8 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
             .map_err(|fault| format!("{path}: {fault}")),
     });
     let signatories = signatories.collect::<Result<Vec<_>, _>>()?;
+    let lines = signatories.iter().map(|key| line(settings, &der, key));
+    let lines = lines.collect();
     let least_validity = u64::from(settings.least_validity);
     // Both seconds of a validity count.
     let candidates = signatories.iter().map(|signatory| Candidate {
@@ -214,8 +227,34 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
         candidates: candidates.collect(),
         signatories,
         archive_cutoff: settings.archive_cutoff,
+        lines,
         hashes,
     })
+}
+
+/// The line of a key of an issuer. Of the settings everything counts but the keys: another one beside it changes nothing for
+/// this one. What is compared was written by the same build.
+fn line(settings: &settings::Issuer, certificate: &[u8], key: &Signatory) -> Line {
+    let keys = Vec::new();
+    let settings = format!(
+        "{:?}",
+        settings::Issuer {
+            keys,
+            ..settings.clone()
+        }
+    );
+    let mut line = Sha256::new();
+    for part in [
+        settings.as_bytes(),
+        certificate,
+        key.key_hash(),
+        key.candidate().algorithm.as_bytes(),
+        key.certificate().unwrap_or_default(),
+    ] {
+        line.update(&part.len().to_le_bytes());
+        line.update(part);
+    }
+    line.finish()
 }
 
 /// The DER of a file's certificate.

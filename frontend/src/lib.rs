@@ -6,7 +6,8 @@
 //! [`raw`] cut out the octets, [`request`] makes them a typed question, [`requestor`] says who asks where that matters,
 //! [`choice`] by which key it is signed, [`answer`] finds the answer, in the [`cache`], from a source of [`status`], or from
 //! the [`signer`], whose words [`response`] compares with the question, and whose signatures [`verify`] verifies. By
-//! [`conditional`] nobody over HTTP is sent what it has; what it is sent has the header [`fields`] of its answer.
+//! [`conditional`] nobody over HTTP is sent what it has; what it is sent has the header [`fields`] of its answer. What is kept
+//! goes on to the next frontend as its [`heritage`].
 
 pub mod admin;
 pub mod answer;
@@ -18,6 +19,7 @@ pub mod control;
 pub mod counts;
 pub mod expiry;
 pub mod fields;
+pub mod heritage;
 pub mod http;
 pub mod issuer;
 pub mod listener;

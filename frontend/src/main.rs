@@ -9,14 +9,16 @@ use std::time::Duration;
 use ocsp_child::{boundary, exit, log};
 use ocsp_frontend_settings::{Needed, Secret, Settings};
 use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use ocsp_frontend::answer::{Answer, Responder};
 use ocsp_frontend::cache::Cache;
 use ocsp_frontend::control::{Launcher, Told, Word};
 use ocsp_frontend::expiry;
+use ocsp_frontend::heritage;
 use ocsp_frontend::issuer::Issuers;
 use ocsp_frontend::listener::{Listening, Serving};
 use ocsp_frontend::sandbox;
@@ -47,6 +49,8 @@ fn run() -> i32 {
         settings,
         sockets,
         passwords,
+        to_next,
+        from_before,
     } = match launcher.told() {
         Ok(Some(told)) => told,
         Ok(None) => return exit::DONE,
@@ -103,7 +107,8 @@ fn run() -> i32 {
             .collect();
         return refuse(&faults);
     }
-    let prepared = Prepared::new(&settings, sockets, &sources, &launcher);
+    let pipes = (to_next, from_before);
+    let prepared = Prepared::new(&settings, sockets, pipes, &sources, &launcher);
     let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&[format!("the runtime cannot be started: {error}")]),
@@ -158,13 +163,24 @@ struct Prepared {
     boundary: UnixStream,
     cache: Cache<Answer>,
     listening: Vec<Listening>,
-    follow: mpsc::Sender<watch::Sender<Option<Instant>>>,
+    to_next: Option<pipe::Sender>,
+    from_before: Option<pipe::Receiver>,
+    follow: mpsc::Sender<Followed>,
+}
+
+/// Who is told what the launcher says.
+struct Followed {
+    /// Until when idle connections may stay, once this generation is retired.
+    retire: watch::Sender<Option<Instant>>,
+    /// What the frontend before leaves is this one's to read.
+    inherit: Option<oneshot::Sender<()>>,
 }
 
 impl Prepared {
     fn new(
         settings: &Settings,
         sockets: Vec<OwnedFd>,
+        (to_next, from_before): (Option<OwnedFd>, Option<OwnedFd>),
         sources: &[Source],
         launcher: &Arc<Launcher>,
     ) -> io::Result<Self> {
@@ -188,8 +204,8 @@ impl Prepared {
         let (follow, followed) = mpsc::channel();
         let launcher = Arc::clone(launcher);
         ocsp_child::thread("control", None, move || {
-            if let Ok(retire) = followed.recv() {
-                crate::follow(&launcher, &retire);
+            if let Ok(followed) = followed.recv() {
+                crate::follow(&launcher, followed);
             }
             // Nothing came of it, and the process is about to end; to end a thread takes calls that are not on the list.
             loop {
@@ -207,12 +223,17 @@ impl Prepared {
             .zip(sockets)
             .map(|(listener, socket)| Listening::new(listener, socket))
             .collect::<io::Result<_>>()?;
+        let to_next = to_next.map(pipe::Sender::from_owned_fd).transpose()?;
+        let from_before = from_before.map(pipe::Receiver::from_owned_fd);
+        let from_before = from_before.transpose()?;
         drop(entered);
         Ok(Self {
             runtime,
             boundary,
             cache: Cache::new(settings.cache_memory),
             listening,
+            to_next,
+            from_before,
             follow,
         })
     }
@@ -232,6 +253,8 @@ fn serve(
         boundary,
         cache,
         listening,
+        to_next,
+        from_before,
         follow,
     } = prepared;
     runtime.block_on(async {
@@ -253,12 +276,39 @@ fn serve(
             .map(|listening| tokio::spawn(listening.accept(Arc::clone(&serving))))
             .collect();
         launcher.ready(notes).map_err(io::Error::other)?;
-        follow.send(retire).map_err(io::Error::other)?;
+        let (inherit, inherits) = oneshot::channel();
+        let followed = Followed {
+            retire,
+            inherit: Some(inherit),
+        };
+        follow.send(followed).map_err(io::Error::other)?;
+        if let Some(pipe) = from_before {
+            let responder = Arc::clone(&serving.responder);
+            tokio::spawn(async move {
+                if inherits.await.is_ok() {
+                    heritage::take(&responder, pipe).await;
+                }
+            });
+        }
+        let leaving = to_next.map(|pipe| {
+            let serving = Arc::clone(&serving);
+            tokio::spawn(async move {
+                serving.retirement().await;
+                let _ = heritage::leave(&serving.responder, pipe).await; // nobody has to read it
+            })
+        });
         // Each ends when this generation is retired; only then is it sure that no connection comes any more.
         for listening in accepting {
             listening.await.map_err(io::Error::other)?;
         }
         serving.done().await;
+        // Beside the connections that are left, and no longer than idle ones may stay.
+        if let Some(leaving) = leaving {
+            tokio::select! {
+                _ = leaving => {}
+                () = serving.idle_connections_end() => {}
+            }
+        }
         for source in serving.responder.sources() {
             source.leave().await;
         }
@@ -268,12 +318,17 @@ fn serve(
 }
 
 /// Follows the launcher; ends the process when it says so, or is gone.
-fn follow(launcher: &Launcher, retire: &watch::Sender<Option<Instant>>) {
+fn follow(launcher: &Launcher, mut followed: Followed) {
     loop {
         match launcher.next() {
             Ok(Word::Retire(idle_ms)) => {
                 let until = Instant::now() + Duration::from_millis(idle_ms.into());
-                retire.send_replace(Some(until));
+                followed.retire.send_replace(Some(until));
+            }
+            Ok(Word::Inherit) => {
+                if let Some(inherit) = followed.inherit.take() {
+                    let _ = inherit.send(()); // there may be nothing to read
+                }
             }
             Ok(Word::Leave) => exit::leave(exit::DONE),
             Err(fault) => {

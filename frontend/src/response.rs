@@ -20,7 +20,7 @@ use crate::answer::now;
 use crate::issuer::Issuer;
 use crate::request::{self, Hash};
 use crate::tlv::{context, inside, whole};
-use crate::verify::Signatory;
+use crate::verify::{Scheme, Signatory};
 
 /// The OCSPResponseStatus *successful*.
 const SUCCESSFUL: [u8; 3] = [0x0a, 0x01, 0x00];
@@ -82,6 +82,24 @@ const SET: u64 = 60;
 
 /// Compares a signed answer with the question it was asked for, and sees who signed it. The error names what is wrong.
 pub fn check(der: &[u8], asked: &SignRequest, issuer: &Issuer) -> Result<Times, &'static str> {
+    check_by(der, asked, issuer, Signatory::vouches_for)
+}
+
+/// Likewise of an answer that somebody else says was signed: its signature is verified, whatever becomes of others.
+pub fn check_inherited(
+    der: &[u8],
+    asked: &SignRequest,
+    issuer: &Issuer,
+) -> Result<Times, &'static str> {
+    check_by(der, asked, issuer, Signatory::verifies)
+}
+
+fn check_by(
+    der: &[u8],
+    asked: &SignRequest,
+    issuer: &Issuer,
+    is_right: impl Fn(&Signatory, Scheme, &[u8], &[u8]) -> bool,
+) -> Result<Times, &'static str> {
     let parts = Parts::cut(der).ok_or("form")?;
     if parts.status != SUCCESSFUL || parts.kind != BASIC {
         return Err("kind");
@@ -98,7 +116,7 @@ pub fn check(der: &[u8], asked: &SignRequest, issuer: &Issuer) -> Result<Times, 
         return Err("certificate of the responder");
     }
     let times = statement(parts.data, asked, issuer, signatory)?;
-    if !signatory.vouches_for(scheme, parts.data, parts.signature) {
+    if !is_right(signatory, scheme, parts.data, parts.signature) {
         return Err("signature");
     }
     Ok(times)

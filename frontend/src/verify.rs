@@ -201,6 +201,12 @@ impl Signatory {
         self.key.scheme(algorithm)
     }
 
+    /// Whether `signature` is this key's over `octets`.
+    pub fn verifies(&self, scheme: Scheme, octets: &[u8], signature: &[u8]) -> bool {
+        let verified = self.key.verifies(scheme, octets, signature);
+        verified.unwrap_or(false)
+    }
+
     /// Whether `signature` may be believed to be this key's over `octets`: it is verified, or it is passed over.
     pub fn vouches_for(&self, scheme: Scheme, octets: &[u8], signature: &[u8]) -> bool {
         let passed_over = |left: u32| left.checked_sub(1);
@@ -208,10 +214,7 @@ impl Signatory {
         if self.until_next.fetch_update(set, get, passed_over).is_ok() {
             return true;
         }
-        let right = self
-            .key
-            .verifies(scheme, octets, signature)
-            .unwrap_or(false);
+        let right = self.verifies(scheme, octets, signature);
         // Of a signer that was wrong each is verified, until one is right.
         let until_next = if right { self.passed_over } else { 0 };
         self.until_next.store(until_next, Ordering::Relaxed);

@@ -97,7 +97,7 @@ fn signer(facts: &Facts) -> Claim {
 fn frontend(facts: &Facts) -> Claim {
     let mut claim = Claim::new(
         "frontend.descriptors",
-        "beside the three it holds listening sockets that are the launcher's, connections, the runtime's own, and no file but a source's",
+        "beside the three it holds listening sockets that are the launcher's, connections, the runtime's own, pipes on which a frontend leaves its answers to the next, and no file but a source's",
     );
     some_of(&mut claim, facts, Role::Frontend);
     for process in &facts.frontends {
@@ -143,10 +143,34 @@ fn of_frontend(facts: &Facts, open: &Descriptor) -> Result<String, String> {
         }
         Kind::Socket { .. } if is_stream(facts, open) => Ok("Unix stream socket".to_owned()),
         Kind::Anonymous(kind) if matches!(&**kind, "eventpoll" | "eventfd") => Ok(kind.clone()),
+        Kind::Pipe { read_end } => {
+            heritage(facts, open, *read_end).map_err(|why| format!("{descriptor}, which {why}"))
+        }
         Kind::File if is_source(facts, Path::new(&open.to)) => Ok("file of a source".to_owned()),
-        Kind::Socket { .. } | Kind::Pipe { .. } | Kind::Anonymous(_) | Kind::File | Kind::Other => {
+        Kind::Socket { .. } | Kind::Anonymous(_) | Kind::File | Kind::Other => {
             Err(format!("{descriptor}, which a frontend has no use for"))
         }
+    }
+}
+
+/// Which end of a pipe between frontends it is: one that nobody holds but frontends, and the launcher for the next of them.
+fn heritage(facts: &Facts, open: &Descriptor, read_end: bool) -> Result<String, String> {
+    let log = facts.children().find(|child| {
+        let log = child.descriptor(2);
+        log.is_some_and(|log| log.to == open.to)
+    });
+    if let Some(child) = log {
+        return Err(format!("is the log of {}", child.who()));
+    }
+    let held = facts.holders.of(&open.to);
+    let stranger = held.iter().find(|holder| {
+        let mut kin = facts.frontends.iter().chain([&facts.launcher]);
+        !kin.any(|process| process.kin.pid == holder.pid)
+    });
+    match stranger {
+        Some(holder) => Err(format!("{} holds as well", facts.name_of(holder.pid))),
+        None if read_end => Ok("pipe from the frontend before".to_owned()),
+        None => Ok("pipe to the next frontend".to_owned()),
     }
 }
 
@@ -176,7 +200,7 @@ fn is_source(facts: &Facts, path: &Path) -> bool {
 fn launcher(facts: &Facts) -> Claim {
     let mut claim = Claim::new(
         "launcher.descriptors",
-        "it holds its standard streams, listening sockets, its ends of control sockets and log pipes, signals and the log, and nothing else",
+        "it holds its standard streams, listening sockets, its ends of control sockets and log pipes, what frontends leave to the next, signals and the log, and nothing else",
     );
     let launcher = &facts.launcher;
     for open in &launcher.descriptors {
@@ -226,7 +250,13 @@ fn of_launcher(facts: &Facts, open: &Descriptor) -> Option<String> {
             let mut children = facts.children();
             let child =
                 children.find(|child| child.descriptor(2).is_some_and(|pipe| reads(open, pipe)));
-            child.map(|child| format!("log of {}", child.who()))
+            let log = child.map(|child| format!("log of {}", child.who()));
+            log.or_else(|| {
+                let writes = |pipe: &Descriptor| pipe.number > 2 && reads(open, pipe);
+                let mut frontends = facts.frontends.iter();
+                let before = frontends.find(|frontend| frontend.descriptors.iter().any(writes))?;
+                Some(format!("what {} leaves to the next", before.who()))
+            })
         }
         Kind::Anonymous(kind) if kind == "signalfd" => Some("signals".to_owned()),
         Kind::Socket { .. } | Kind::Anonymous(_) | Kind::File | Kind::Other => None,
@@ -237,7 +267,7 @@ fn of_launcher(facts: &Facts, open: &Descriptor) -> Option<String> {
 pub mod tests {
     use super::*;
     use crate::boundary::facts::tests::sample;
-    use crate::proc::FileId;
+    use crate::proc::{FileId, Holder};
 
     /// A Unix stream socket.
     pub fn socket(number: u32, inode: u64) -> Descriptor {
@@ -250,6 +280,43 @@ pub mod tests {
                 protocol: "UNIX-STREAM".to_owned(),
             },
         }
+    }
+
+    /// An end of a pipe.
+    fn pipe(number: u32, inode: u64, read_end: bool) -> Descriptor {
+        Descriptor {
+            to: format!("pipe:[{inode}]"),
+            kind: Kind::Pipe { read_end },
+            ..socket(number, inode)
+        }
+    }
+
+    #[test]
+    fn a_pipe_between_frontends_is_held_by_them_and_the_launcher_alone() {
+        let mut facts = sample();
+        (facts.launcher.kin.pid, facts.frontends[0].kin.pid) = (1, 2);
+        facts.signers[0].kin.pid = 3;
+        let (write, read) = (pipe(9, 50, false), pipe(9, 50, true));
+        assert!(of_launcher(&facts, &read).is_none(), "nobody writes there");
+        facts.frontends[0].descriptors.push(write.clone());
+        for (pid, number) in [(1, 9), (2, 9)] {
+            facts.holders.add(&write.to, Holder { pid, number });
+        }
+        for end in [&write, &read] {
+            assert!(of_frontend(&facts, end).is_ok(), "{end:?}");
+        }
+        assert!(of_launcher(&facts, &read).is_some());
+        assert!(of_launcher(&facts, &write).is_none());
+        for pid in [3, 4] {
+            let mut facts = sample();
+            (facts.launcher.kin.pid, facts.frontends[0].kin.pid) = (1, 2);
+            facts.signers[0].kin.pid = 3;
+            facts.holders.add(&write.to, Holder { pid, number: 9 });
+            assert!(of_frontend(&facts, &write).is_err(), "{pid}");
+        }
+        // The log of a child is none.
+        facts.signers[0].descriptors.push(pipe(2, 51, false));
+        assert!(of_frontend(&facts, &pipe(9, 51, false)).is_err());
     }
 
     #[test]

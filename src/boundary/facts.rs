@@ -13,7 +13,7 @@ use crate::credential;
 use crate::executable;
 use crate::exit::{Failure, Reason};
 use crate::generation::Role;
-use crate::proc::{self, FileId, Holders, Kin, Process, if_there};
+use crate::proc::{self, FileId, Holders, Kin, Kind, Process, if_there};
 use crate::unix_diag::{self, Table};
 
 /// Everything that the claims are about.
@@ -137,8 +137,8 @@ impl Facts {
         let wanted: BTreeSet<_> = frontends
             .iter()
             .chain(&signers)
-            .flat_map(|child| [0, 1, 2].map(|number| child.descriptor(number)))
-            .flatten()
+            .flat_map(|child| &child.descriptors)
+            .filter(|open| open.number < 3 || matches!(open.kind, Kind::Pipe { .. }))
             .flat_map(|descriptor| with_peer(&descriptor.to, descriptor.socket(), &unix))
             .collect();
         let holders = Holders::read(&wanted.iter().map(String::as_str).collect())?;

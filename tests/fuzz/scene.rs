@@ -58,6 +58,7 @@ impl Scene {
                 nonce_overload: settings::NonceOverload::TryLater,
                 archive_cutoff: None,
                 least_validity: 0,
+                signed_by: String::new(),
             });
             ours.push(IssuerSettings {
                 name: Text::new(name).unwrap(),

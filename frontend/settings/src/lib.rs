@@ -32,6 +32,11 @@ pub struct Settings {
     pub max_stale: u64,
     /// Which signatures of the signer are verified before they are given to anybody.
     pub verify: Verify,
+    /// Whether a pipe is handed over on which the next frontend is left what is kept: its end to write, after the sources'
+    /// passwords.
+    pub bequeaths: bool,
+    /// Whether the pipe of the frontend before is handed over: its end to read, last of all.
+    pub inherits: bool,
     /// The folder that credentials were opened in, which the frontend must not be able to enter.
     pub credentials: Option<String>,
     /// Limits at the socket.
@@ -366,6 +371,9 @@ pub struct Issuer {
     pub archive_cutoff: Option<ArchiveCutoff>,
     /// Answers that would be valid for less are not signed, in seconds.
     pub least_validity: u32,
+    /// What shapes an answer beside all this, and is the signer's affair: a frontend only sees whether it is what it was when
+    /// an answer was signed that it inherits.
+    pub signed_by: String,
     /// The keys that sign in its name; their places are the key indexes of the boundary.
     pub keys: Vec<Key>,
 }

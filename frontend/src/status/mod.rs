@@ -55,8 +55,10 @@ pub enum Proof {
 /// A record as small as it can be kept with the answer to it: what it said of the status, and which proof that had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    revoked: Option<Revocation>,
-    proof: [u8; 32],
+    /// When and why it was revoked, if it was.
+    pub revoked: Option<Revocation>,
+    /// SHA-256 of what proves that it was issued; zeros where nothing does.
+    pub proof: [u8; 32],
 }
 
 /// Why there is neither a record nor none.

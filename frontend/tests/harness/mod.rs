@@ -15,7 +15,7 @@ use alone::{close_what_was_inherited, executable, identity_of};
 pub use folder::{Folder, set_mode};
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, IoSlice, PipeReader, PipeWriter, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -780,6 +780,8 @@ impl Stage {
             max_age: 3600,
             max_stale: 3600,
             verify: settings::Verify::Sample,
+            bequeaths: false,
+            inherits: false,
             limits: Limits {
                 connections: 1000,
                 connections_per_address: 1000,
@@ -817,6 +819,7 @@ impl Stage {
                 nonce_overload: settings::NonceOverload::TryLater,
                 archive_cutoff: None,
                 least_validity: 0,
+                signed_by: String::new(),
             }],
         };
         let stage = Self {
@@ -884,6 +887,10 @@ pub struct Frontend {
     pub addresses: Vec<Option<SocketAddr>>,
     /// Our copies of the listening sockets: with them connections wait when nobody accepts.
     pub sockets: Vec<OwnedFd>,
+    /// Where it leaves its answers to the next frontend.
+    leaves: Option<PipeReader>,
+    /// Where the frontend before would leave some to it.
+    before: Option<PipeWriter>,
     _executable: Arc<Folder>,
 }
 
@@ -893,6 +900,8 @@ impl Frontend {
         let text = settings.to_text().unwrap();
         let mut frontend = Self::untold(settings);
         frontend.hand_over(frontend.sockets.len());
+        // Of the pipes it has the only ends now.
+        frontend.sockets.truncate(settings.listeners.len());
         frontend.order(&FrontendOrder::Settings(Octets::new(text).unwrap()));
         frontend
     }
@@ -917,6 +926,17 @@ impl Frontend {
                     sockets.push(OwnedFd::from(socket));
                 }
             }
+        }
+        let (mut leaves, mut before) = (None, None);
+        if settings.bequeaths {
+            let (read, write) = std::io::pipe().unwrap();
+            sockets.push(write.into());
+            leaves = Some(read);
+        }
+        if settings.inherits {
+            let (read, write) = std::io::pipe().unwrap();
+            sockets.push(read.into());
+            before = Some(write);
         }
         let (control, its_control) = UnixStream::pair().unwrap();
         let (boundary, its_boundary) = UnixStream::pair().unwrap();
@@ -957,6 +977,8 @@ impl Frontend {
             reader: Some(reader),
             addresses,
             sockets,
+            leaves,
+            before,
             _executable: executable,
         }
     }
@@ -1047,6 +1069,23 @@ impl Frontend {
         self.order(&FrontendOrder::Retire { idle_ms });
         self.order(&FrontendOrder::Ping(7));
         assert_eq!(self.report(), Some(Report::Pong(7)));
+    }
+
+    /// All that it leaves to the next frontend.
+    pub fn leaves(&mut self) -> Vec<u8> {
+        let mut octets = Vec::new();
+        let mut pipe = self.leaves.take().expect("it has no pipe");
+        pipe.read_to_end(&mut octets).unwrap();
+        octets
+    }
+
+    /// Leaves octets to it, and comes back when it has taken what it takes of them.
+    pub fn inherits(&mut self, octets: &[u8]) {
+        self.order(&FrontendOrder::Inherit);
+        let mut pipe = self.before.take().expect("it has no pipe");
+        let _ = pipe.write_all(octets); // it need not read on
+        drop(pipe);
+        self.logs("answers of the generation before");
     }
 
     /// Where it listens.

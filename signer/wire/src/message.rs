@@ -10,7 +10,7 @@ use bincode::{BorrowDecode, Decode, Encode};
 use crate::frame::Fault;
 
 /// The version of the protocol that this crate speaks. It changes with every change of a message's octets.
-pub const PROTOCOL: u16 = 5;
+pub const PROTOCOL: u16 = 6;
 
 /// A message that travels in frames, in one direction only.
 pub trait Message: Encode + Decode<()> {
@@ -520,7 +520,7 @@ pub enum SignerOrder {
 /// What the launcher may say to a frontend.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum FrontendOrder {
-    /// The first frame; the listening sockets travel with its first octet.
+    /// The first frame; the listening sockets travel with its first octet, and what else the settings count.
     Hello(Version),
     /// The second frame: the frontend's settings, in the language of `ocsp-frontend-settings`.
     Settings(Octets<{ (4 << 20) - 64 }>),
@@ -531,6 +531,8 @@ pub enum FrontendOrder {
         /// How long an idle connection may wait for one more question, in milliseconds.
         idle_ms: u32,
     },
+    /// This frontend serves now in the place of the one before: what that one leaves on its pipe is this one's to read.
+    Inherit,
 }
 
 /// What a child may say to the launcher.

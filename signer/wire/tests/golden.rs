@@ -499,6 +499,7 @@ fn control(all: &mut All) {
                     idle_ms: 0x0403_0201,
                 },
             ),
+            ("frontend_order-inherit", "Inherit", FrontendOrder::Inherit),
         ],
     );
     all.add_variants(

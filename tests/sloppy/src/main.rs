@@ -45,6 +45,7 @@ fn main() {
             FrontendOrder::Settings(_) => Heard::Settings(None),
             FrontendOrder::Ping(number) => Heard::Ping(number),
             FrontendOrder::Retire { .. } => Heard::Retire,
+            FrontendOrder::Inherit => Heard::Inherit,
         });
     }
 }
@@ -54,6 +55,7 @@ enum Heard {
     Settings(Option<SignerSettings>),
     Ping(u64),
     Retire,
+    Inherit,
 }
 
 fn serve<Order: Message, In: Message, Out: Message>(ways: &[&str], heard: impl Fn(Order) -> Heard) {
@@ -72,6 +74,7 @@ fn serve<Order: Message, In: Message, Out: Message>(ways: &[&str], heard: impl F
             }
             Heard::Ping(number) => launcher.send(&Report::Pong(number)).unwrap(),
             Heard::Retire => exit(0),
+            Heard::Inherit => {}
         }
     }
 }

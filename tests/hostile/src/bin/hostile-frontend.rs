@@ -170,6 +170,7 @@ impl Hostile {
         ocsp_child::thread("control", None, move || {
             loop {
                 match launcher.next() {
+                    Ok(Word::Inherit) => {}
                     Ok(Word::Retire(_) | Word::Leave) if deaf => {
                         std::thread::sleep(Duration::from_millis(10));
                     }
