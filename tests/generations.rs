@@ -178,6 +178,84 @@ fn a_reload_takes_over_what_has_changed() {
     assert_eq!(seconds(&times[2]) - seconds(&times[1]), 2 * 86_400 - 1);
 }
 
+/// Waits until the generation behind this one serves, and has read all that this one has left.
+fn heir(scene: &Scene, before: &Generation) -> Generation {
+    let after = scene.server.next_generation(before.number);
+    let line = format!("ocsp-frontend[{}]: inherits ", after.frontend);
+    scene.server.says(&line);
+    // Its admin listener is the only one then.
+    wait_until_gone(&before.pids());
+    after
+}
+
+/// Signatures of the generation that serves, and answers that it has taken over.
+fn signed_and_inherited(scene: &Scene) -> (u64, u64) {
+    let page = scene.server.metrics();
+    (
+        metric(&page, "ocsp_signatures_total "),
+        metric(&page, "ocsp_inherited_total "),
+    )
+}
+
+#[test]
+fn after_a_reload_what_was_signed_before_is_served_without_another_signature() {
+    let scene = Scene::with(ADMIN);
+    let first = scene.server.post(&scene.question()).answer();
+    let mut before = scene.server.generation();
+    for _ in 0..3 {
+        scene.server.signal(Signal::SIGHUP);
+        before = heir(&scene, &before);
+        for _ in 0..3 {
+            assert_eq!(scene.server.post(&scene.question()).answer(), first);
+        }
+        assert_eq!(signed_and_inherited(&scene), (0, 1));
+    }
+    // Likewise where the signer dies, as long as the frontend is there to leave something.
+    send(before.signer, Signal::SIGKILL);
+    before = heir(&scene, &before);
+    assert_eq!(scene.server.post(&scene.question()).answer(), first);
+    assert_eq!(signed_and_inherited(&scene), (0, 1));
+    // And where it is not, all is signed anew.
+    send(before.frontend, Signal::SIGKILL);
+    scene.server.next_generation(before.number);
+    wait_until_gone(&before.pids());
+    assert_ne!(scene.server.post(&scene.question()).answer(), first);
+    assert_eq!(signed_and_inherited(&scene), (1, 0));
+}
+
+#[test]
+fn a_reload_inherits_nothing_that_is_otherwise_now() {
+    let scene = Scene::with(ADMIN);
+    let ask = || scene.server.post(&scene.question()).answer();
+    let first = ask();
+    // Another validity, by the same key.
+    let before = scene.server.generation();
+    let brief = scene.config.clone() + "validity = \"1d\"\n";
+    scene.server.reload(&brief);
+    let before = heir(&scene, &before);
+    let second = ask();
+    let told = times(&basic(&second));
+    assert_eq!(seconds(&told[2]) - seconds(&told[1]), 86_400 - 1);
+    assert_eq!(signed_and_inherited(&scene), (1, 0));
+    // Another key, and another certificate with it.
+    scene.ca.give_to_signer(&scene.ca.path("private/ca.key"));
+    let responder = format!("responder = {:?}\n", scene.ca.path("responder.crt"));
+    let own = brief.replace(&responder, "");
+    assert_ne!(own, brief);
+    scene.server.reload(&own);
+    let before = heir(&scene, &before);
+    let third = ask();
+    assert_eq!(signed_and_inherited(&scene), (1, 0));
+    // Revoked in between.
+    scene.ca.revoke("good", "keyCompromise");
+    scene.server.signal(Signal::SIGHUP);
+    heir(&scene, &before);
+    let fourth = ask();
+    assert!(scene.ca.reads(&fourth).contains("Cert Status: revoked"));
+    assert_eq!(signed_and_inherited(&scene), (1, 0));
+    assert!(first != second && second != third && third != fourth);
+}
+
 #[test]
 fn a_reload_with_a_key_that_does_not_match_leaves_the_old_generation_serving() {
     let scene = Scene::new();

@@ -264,10 +264,12 @@ impl<F: Clone> Cache<F> {
         }
     }
 
-    /// Puts under a key what another frontend has left there, unless something stands there. False where there is no room.
+    /// Puts under a key what another frontend has left there, unless something stands there. False where there is no room: an
+    /// eighth is for what is new, so that nothing has to go for what nobody may ask for again.
     pub fn inherit(&self, key: Key, inherited: Inherited) -> bool {
         let (key, kept) = (Arc::new(key), Kept::Inherited(Arc::new(inherited)));
-        if self.store.weight() + Octets.weight(&key, &kept) > self.store.capacity() {
+        let room = self.store.capacity() / 8 * 7;
+        if self.store.weight() + Octets.weight(&key, &kept) > room {
             return false;
         }
         if let GuardResult::Guard(place) = self.store.get_value_or_guard(&key, Some(Duration::ZERO))

@@ -136,6 +136,8 @@ fn number<T: PartialEq>(all: &[T], one: &T) -> u8 {
 #[derive(Default)]
 pub struct Stream {
     octets: Vec<u8>,
+    /// So many of them were taken.
+    taken: usize,
     opened: bool,
 }
 
@@ -144,39 +146,38 @@ pub struct Stream {
 pub struct Senseless;
 
 impl Stream {
-    /// More octets. Each answer is to be taken out by [`Stream::next`] before there are more.
+    /// More octets. Before there are more, each answer is to be taken out by [`Stream::next`].
     pub fn extend(&mut self, octets: &[u8]) {
+        self.octets.drain(..self.taken);
+        self.taken = 0;
         self.octets.extend_from_slice(octets);
     }
 
-    /// All answers that are there whole.
-    pub fn take(&mut self) -> Result<Vec<Left>, Senseless> {
-        let mut all = Vec::new();
-        let mut rest = &*self.octets;
+    /// The next answer, if it is there whole.
+    pub fn next(&mut self) -> Result<Option<Left>, Senseless> {
         if !self.opened {
-            let Some((opening, more)) = rest.split_at_checked(OPENING.len()) else {
-                let begins = OPENING.starts_with(rest);
-                return if begins { Ok(all) } else { Err(Senseless) };
+            let Some(opening) = self.octets.get(..OPENING.len()) else {
+                let begins = OPENING.starts_with(&self.octets);
+                return if begins { Ok(None) } else { Err(Senseless) };
             };
             if opening != OPENING {
                 return Err(Senseless);
             }
-            (self.opened, rest) = (true, more);
+            (self.opened, self.taken) = (true, OPENING.len());
         }
-        while let Some((length, more)) = rest.split_first_chunk() {
-            let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Senseless)?;
-            if length > LARGEST {
-                return Err(Senseless);
-            }
-            let Some((octets, more)) = more.split_at_checked(length) else {
-                break;
-            };
-            all.push(Left::read(octets).ok_or(Senseless)?);
-            rest = more;
+        let rest = self.octets.get(self.taken..).unwrap_or_default();
+        let Some((length, rest)) = rest.split_first_chunk() else {
+            return Ok(None);
+        };
+        let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Senseless)?;
+        if length > LARGEST {
+            return Err(Senseless);
         }
-        let taken = self.octets.len() - rest.len();
-        self.octets.drain(..taken);
-        Ok(all)
+        let Some(octets) = rest.get(..length) else {
+            return Ok(None);
+        };
+        self.taken += 4 + length;
+        Left::read(octets).map(Some).ok_or(Senseless)
     }
 }
 
@@ -249,13 +250,17 @@ pub async fn take(responder: &Responder, mut pipe: Receiver) {
             break;
         }
         stream.extend(read);
-        let Ok(all) = stream.take() else {
-            log::warning(
-                "what the generation before leaves makes no sense: the rest of it is not read",
-            );
-            break;
-        };
-        for left in all {
+        loop {
+            let left = match stream.next() {
+                Ok(Some(left)) => left,
+                Ok(None) => break,
+                Err(Senseless) => {
+                    log::warning(
+                        "what the generation before leaves makes no sense: the rest of it is not read",
+                    );
+                    break 'all;
+                }
+            };
             let Some(&(issuer, key)) = lines.get(&left.line) else {
                 others += 1;
                 continue;
@@ -325,10 +330,12 @@ mod tests {
             let (mut stream, mut came) = (Stream::default(), Vec::new());
             for part in octets.chunks(size) {
                 stream.extend(part);
-                came.extend(stream.take().unwrap());
+                while let Some(left) = stream.next().unwrap() {
+                    came.push(left);
+                }
             }
             assert_eq!(came, all);
-            assert!(stream.octets.is_empty());
+            assert_eq!(stream.taken, stream.octets.len());
         }
     }
 
@@ -337,7 +344,11 @@ mod tests {
         let take = |octets: &[u8]| {
             let mut stream = Stream::default();
             stream.extend(octets);
-            stream.take()
+            let mut all = Vec::new();
+            while let Some(left) = stream.next()? {
+                all.push(left);
+            }
+            Ok(all)
         };
         assert_eq!(take(b"ocsp-frontend heritage 2\n"), Err(Senseless));
         assert_eq!(take(b"GET"), Err(Senseless));

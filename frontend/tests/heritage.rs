@@ -212,8 +212,8 @@ fn nothing_is_inherited_by_another_key_or_by_other_settings() {
     assert_eq!(next.count(), 1);
     // The same settings, and another key.
     stage.settings = others;
-    stage.authority = Arc::new(Authority::new("ca"));
-    stage.folder.file("ca.pem", &stage.authority.pem());
+    stage.authority = Arc::new(Authority::new("authority"));
+    stage.folder.file("ca.crt", stage.authority.pem());
     let mut next = stage.honest();
     next.inherits(&octets);
     next.logs("inherits 0 answers of the generation before");
@@ -234,12 +234,9 @@ fn a_serial_that_was_answered_revoked_here_is_good_only_if_the_signer_says_so() 
             next.inherits(&octets);
         }
         assert!(is_revoked(&next.post(&sha1.request())));
-        let lines = next.logged().len();
+        // The file is looked at once a second; what it said first was no line.
         stage.index(&[GOOD], &[]);
-        until("the index is read again", || {
-            let lines = &next.logged()[lines..];
-            lines.iter().any(|line| line.contains("read"))
-        });
+        next.logs("<5>source \"ca\": ");
         if !inherited_before {
             next.inherits(&octets);
         }
@@ -257,7 +254,7 @@ fn octets_that_no_frontend_leaves_are_a_line_in_the_log_and_nothing_else() {
     assert!(opening.ends_with(b"\n"));
     let long = [opening, &[0xff; 4]].concat();
     let noise: Vec<u8> = (0..300_000_u32)
-        .map(|number| (number * number >> 7) as u8)
+        .map(|number| (number.wrapping_mul(number) >> 7) as u8)
         .collect();
     let after = [&octets[..], &noise].concat();
     for (octets, inherits) in [(&noise, false), (&long, false), (&after, true)] {
@@ -297,7 +294,7 @@ fn no_more_is_inherited_than_there_is_room_for() {
     drop(client);
     frontend.retire(IDLE_MS);
     let octets = frontend.leaves();
-    stage.settings.cache_memory = 128 << 10;
+    stage.settings.cache_memory = 1 << 20;
     let mut next = stage.honest();
     next.inherits(&octets);
     let line = next
@@ -313,7 +310,7 @@ fn no_more_is_inherited_than_there_is_room_for() {
         .next()
         .unwrap();
     let taken: u32 = taken.parse().unwrap();
-    assert!((10..130).contains(&taken), "{line}");
+    assert!((500..800).contains(&taken), "{line}");
     assert!(is_good(&next.post(&asks[0].request())));
 }
 
