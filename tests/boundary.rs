@@ -285,6 +285,14 @@ fn every_claim_holds_of_processes_that_serve() {
         ),
         ("frontend.descriptors", "TCP connection (1)".to_owned()),
         (
+            "frontend.descriptors",
+            "pipe to the next frontend (1)".to_owned(),
+        ),
+        (
+            "launcher.descriptors",
+            format!("what {frontend} leaves to the next"),
+        ),
+        (
             "launcher.descriptors",
             format!("control socket of {signer}"),
         ),

@@ -146,7 +146,7 @@ pub struct Stream {
 pub struct Senseless;
 
 impl Stream {
-    /// More octets. Before there are more, each answer is to be taken out by [`Stream::next`].
+    /// More octets. Before there are more, each answer is to be taken out by [`Stream::left`].
     pub fn extend(&mut self, octets: &[u8]) {
         self.octets.drain(..self.taken);
         self.taken = 0;
@@ -154,7 +154,7 @@ impl Stream {
     }
 
     /// The next answer, if it is there whole.
-    pub fn next(&mut self) -> Result<Option<Left>, Senseless> {
+    pub fn left(&mut self) -> Result<Option<Left>, Senseless> {
         if !self.opened {
             let Some(opening) = self.octets.get(..OPENING.len()) else {
                 let begins = OPENING.starts_with(&self.octets);
@@ -251,7 +251,7 @@ pub async fn take(responder: &Responder, mut pipe: Receiver) {
         }
         stream.extend(read);
         loop {
-            let left = match stream.next() {
+            let left = match stream.left() {
                 Ok(Some(left)) => left,
                 Ok(None) => break,
                 Err(Senseless) => {
@@ -330,7 +330,7 @@ mod tests {
             let (mut stream, mut came) = (Stream::default(), Vec::new());
             for part in octets.chunks(size) {
                 stream.extend(part);
-                while let Some(left) = stream.next().unwrap() {
+                while let Some(left) = stream.left().unwrap() {
                     came.push(left);
                 }
             }
@@ -345,7 +345,7 @@ mod tests {
             let mut stream = Stream::default();
             stream.extend(octets);
             let mut all = Vec::new();
-            while let Some(left) = stream.next()? {
+            while let Some(left) = stream.left()? {
                 all.push(left);
             }
             Ok(all)

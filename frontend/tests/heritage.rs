@@ -100,7 +100,7 @@ fn what_was_used_most_is_left_first() {
 fn nothing_is_read_before_it_is_known_who_inherits_and_nothing_younger_is_replaced() {
     let stage = stage();
     let good = stage.authority.ask(GOOD);
-    let (octets, answers) = left(&stage, &[good.clone()]);
+    let (octets, answers) = left(&stage, std::slice::from_ref(&good));
     let mut next = stage.honest();
     let younger = next.post(&good.request());
     assert_ne!(younger, answers[0]);
@@ -113,7 +113,7 @@ fn nothing_is_read_before_it_is_known_who_inherits_and_nothing_younger_is_replac
 fn an_answer_whose_signature_is_broken_is_signed_anew() {
     let stage = stage();
     let good = stage.authority.ask(GOOD);
-    let (mut octets, answers) = left(&stage, &[good.clone()]);
+    let (mut octets, answers) = left(&stage, std::slice::from_ref(&good));
     *octets.last_mut().unwrap() ^= 1;
     let mut next = stage.honest();
     // What the signer signs is verified first, so that a sample of signatures would not look at the next one.
@@ -177,7 +177,7 @@ fn what_had_to_be_renewed_or_has_expired_is_signed_anew() {
     let mut frontend = stage.start(move |asked| {
         let when = match &asked.items[0] {
             Item::Ours(ours) if *ours.serial == *GOOD => When::around(600, 590),
-            _ => When::lasting(2),
+            Item::Ours(_) | Item::Foreign(_) => When::lasting(2),
         };
         authority.answers_at(asked, when)
     });

@@ -315,7 +315,7 @@ pub mod tests {
             assert!(of_frontend(&facts, &write).is_err(), "{pid}");
         }
         // The log of a child is none.
-        facts.signers[0].descriptors.push(pipe(2, 51, false));
+        facts.signers[0].descriptors = vec![pipe(2, 51, false)];
         assert!(of_frontend(&facts, &pipe(9, 51, false)).is_err());
     }
 

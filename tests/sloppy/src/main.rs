@@ -19,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::prctl;
-use ocsp_child::{Descriptor, boundary, control};
+use ocsp_child::{Control, Descriptor, boundary};
 use ocsp_wire::{
     End, FromSigner, FrontendOrder, List, Message, Report, Secret, SignerOrder, SignerSettings,
     ToSigner,
@@ -59,12 +59,16 @@ enum Heard {
 }
 
 fn serve<Order: Message, In: Message, Out: Message>(ways: &[&str], heard: impl Fn(Order) -> Heard) {
-    let launcher: End<Order, Report, Descriptor> = End::new(control(), control());
+    let control = Control::take_over();
+    let launcher: End<Order, Report, Control> = End::new(control.clone(), control.clone());
     launcher.greet().unwrap();
     let mut kept: Vec<Kept> = Vec::new();
     while let Some(order) = launcher.receive().unwrap() {
         match heard(order) {
             Heard::Settings(settings) => {
+                if settings.is_none() {
+                    kept.push(Box::new(control.handed())); // as a frontend does
+                }
                 for way in ways {
                     break_in(way, settings.as_ref(), &mut kept);
                 }
