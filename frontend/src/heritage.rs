@@ -19,7 +19,7 @@ use crate::issuer::{ALGORITHMS, Line};
 use crate::status::{Revocation, Said};
 
 /// What a pipe begins with.
-const OPENING: &[u8] = b"ocsp-frontend heritage 1\n";
+pub const OPENING: &[u8] = b"ocsp-frontend heritage 1\n";
 
 /// The most octets that one answer may take, with all that stands before it: the signer's answers have at most 255 KiB.
 const LARGEST: usize = 256 << 10;
@@ -62,7 +62,7 @@ pub struct Left {
 
 impl Left {
     /// Appends it: its length in four octets, little endian, and its fields.
-    fn write(&self, octets: &mut Vec<u8>) {
+    pub fn write(&self, octets: &mut Vec<u8>) {
         let begin = octets.len();
         octets.extend([0; 4]);
         octets.extend(self.line);

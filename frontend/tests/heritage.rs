@@ -26,13 +26,18 @@ fn stage() -> Stage {
     stage
 }
 
+/// What a frontend leaves that is told to retire.
+fn retired(frontend: &mut Frontend) -> Vec<u8> {
+    frontend.order(&FrontendOrder::Retire { idle_ms: IDLE_MS });
+    frontend.leaves()
+}
+
 /// What a frontend that was asked these leaves, and what it has answered.
 fn left(stage: &Stage, asks: &[Ask]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let mut frontend = stage.honest();
     let answers = asks.iter().map(|ask| frontend.post(&ask.request()));
     let answers = answers.collect();
-    frontend.retire(IDLE_MS);
-    let octets = frontend.leaves();
+    let octets = retired(&mut frontend);
     assert_eq!(frontend.left().0, Some(DONE));
     (octets, answers)
 }
@@ -62,8 +67,7 @@ fn what_was_signed_is_served_by_the_next_frontend_in_the_same_octets() {
     let mut before = stage.honest();
     before.inherits(&octets);
     before.post(&asks[0].request());
-    before.retire(IDLE_MS);
-    let octets = before.leaves();
+    let octets = retired(&mut before);
     let mut next = stage.honest();
     next.inherits(&octets);
     for (ask, answer) in asks.iter().zip(&answers) {
@@ -85,8 +89,7 @@ fn what_was_used_most_is_left_first() {
     }
     let answers = [&other, &good].map(|ask| client.post(&ask.request()).body);
     drop(client);
-    frontend.retire(IDLE_MS);
-    let octets = frontend.leaves();
+    let octets = retired(&mut frontend);
     let places = answers.map(|answer| {
         let mut windows = octets.windows(answer.len());
         windows
@@ -184,8 +187,7 @@ fn what_had_to_be_renewed_or_has_expired_is_signed_anew() {
     let asks = [GOOD, OTHER].map(|serial| stage.authority.ask(serial).request());
     let answers = asks.each_ref().map(|ask| frontend.post(ask));
     assert_eq!(frontend.post(&asks[0]), answers[0]);
-    frontend.retire(IDLE_MS);
-    let octets = frontend.leaves();
+    let octets = retired(&mut frontend);
     let mut next = stage.honest();
     next.inherits(&octets);
     sleep_ms(2100);
@@ -292,8 +294,7 @@ fn no_more_is_inherited_than_there_is_room_for() {
         client.post(&ask.request());
     }
     drop(client);
-    frontend.retire(IDLE_MS);
-    let octets = frontend.leaves();
+    let octets = retired(&mut frontend);
     stage.settings.cache_memory = 1 << 20;
     let mut next = stage.honest();
     next.inherits(&octets);
@@ -328,6 +329,6 @@ fn who_leaves_does_not_wait_for_a_reader_that_never_reads() {
     }
     drop(client);
     // More than the pipe holds, and nobody reads: it leaves when idle connections would have to.
-    frontend.retire(300);
+    frontend.order(&FrontendOrder::Retire { idle_ms: 300 });
     assert_eq!(frontend.left().0, Some(DONE));
 }
