@@ -14,6 +14,7 @@ mod harness;
 use std::sync::Arc;
 
 use harness::*;
+use ocsp_frontend_settings::SourceKind;
 use ocsp_wire::*;
 
 /// How long it may take to leave what it leaves.
@@ -245,6 +246,47 @@ fn a_serial_that_was_answered_revoked_here_is_good_only_if_the_signer_says_so() 
         next.post(&sha256.request());
         assert_eq!(next.count(), 2, "{inherited_before}");
     }
+}
+
+/// Also where the new answer did not come to be.
+#[test]
+fn whoever_learns_of_a_revocation_forgets_what_was_left_by_whichever_hash() {
+    let stage = stage();
+    let [sha1, sha256] = [HashAlgorithm::Sha1, HashAlgorithm::Sha256]
+        .map(|hash| stage.authority.ask_by(hash, Parameters::Null, GOOD));
+    let (octets, answers) = left(&stage, &[sha1.clone(), sha256.clone()]);
+    stage.index(&[], &[GOOD]);
+    let authority = Arc::clone(&stage.authority);
+    let mut next = stage.start(move |asked| match &asked.items[0] {
+        Item::Ours(ours) if ours.status == Status::Good => authority.answers(asked),
+        Item::Ours(_) | Item::Foreign(_) => refused(asked.id, Refusal::Crypto),
+    });
+    next.inherits(&octets);
+    assert_eq!(next.post(&sha1.request()), INTERNAL_ERROR);
+    stage.index(&[GOOD], &[]);
+    next.logs("<5>source \"ca\": ");
+    assert_ne!(next.post(&sha256.request()), answers[1]);
+    assert_eq!(next.count(), 2);
+}
+
+#[test]
+fn an_answer_that_had_another_proof_is_signed_anew() {
+    let mut stage = stage();
+    let good = stage.authority.ask(GOOD);
+    let (octets, answers) = left(&stage, std::slice::from_ref(&good));
+    let folder = stage.folder.path("newcerts");
+    std::fs::create_dir(&folder).unwrap();
+    set_mode(&folder, 0o755);
+    stage.folder.file("newcerts/10.pem", stage.authority.pem());
+    stage.settings.sources[0].kind = SourceKind::Index {
+        file: stage.folder.path("index.txt"),
+        certificates: Some(folder),
+    };
+    let mut next = stage.honest();
+    next.inherits(&octets);
+    next.logs("inherits 1 answers of the generation before");
+    assert_ne!(next.post(&good.request()), answers[0]);
+    assert_eq!(next.count(), 1);
 }
 
 #[test]
