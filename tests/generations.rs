@@ -256,6 +256,42 @@ fn a_reload_inherits_nothing_that_is_otherwise_now() {
     assert!(first != second && second != third && third != fourth);
 }
 
+/// What a key has signed stays where another one comes before it, and goes where it would be signed otherwise.
+#[test]
+fn a_key_keeps_its_answers_beside_another_one_and_not_with_another_digest() {
+    const DAY: i64 = 86_400;
+    let folder = Folder::new();
+    let ca = Ca::new(&folder, "ca", Kind::P256, By::Delegate);
+    ca.issue("good");
+    let rsa = ca.delegate("rsa", Kind::Rsa, [-DAY, 40 * DAY]);
+    let next = ca.delegate("next", Kind::Rsa, [30 * DAY, 60 * DAY]);
+    let start = head(ADMIN) + &ca.source("");
+    let config = start.clone() + &ca.issuer_with("", &[&rsa]);
+    let server = Server::new(&folder, &config);
+    let scene = Scene {
+        server,
+        ca,
+        config,
+        folder,
+    };
+    let reload = |keys: &[&str]| {
+        let config = start.clone() + &scene.ca.issuer_with("", keys);
+        scene.server.reload(&config);
+    };
+    let ask = || scene.server.post(&scene.question()).answer();
+    let answer = ask();
+    let before = scene.server.generation();
+    reload(&[&next, &rsa]);
+    let before = heir(&scene, &before);
+    assert_eq!(ask(), answer);
+    assert_eq!(signed_and_inherited(&scene), (0, 1));
+    let other = rsa.clone() + "digest = \"sha384\"\n";
+    reload(&[&next, &other]);
+    heir(&scene, &before);
+    assert_ne!(ask(), answer);
+    assert_eq!(signed_and_inherited(&scene), (1, 0));
+}
+
 #[test]
 fn a_reload_with_a_key_that_does_not_match_leaves_the_old_generation_serving() {
     let scene = Scene::new();

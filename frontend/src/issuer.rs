@@ -232,8 +232,8 @@ fn open(settings: &settings::Issuer, verify: Verify) -> Result<Issuer, String> {
     })
 }
 
-/// The line of a key of an issuer. Of the settings everything counts but the keys: another one beside it changes nothing for
-/// this one. What is compared was written by the same build.
+/// The line of a key of an issuer, which the certificates name. Of the settings everything counts but the keys: another one
+/// beside it changes nothing for this one. What is compared was written by the same build.
 fn line(settings: &settings::Issuer, certificate: &[u8], key: &Signatory) -> Line {
     let keys = Vec::new();
     let settings = format!(
@@ -247,7 +247,6 @@ fn line(settings: &settings::Issuer, certificate: &[u8], key: &Signatory) -> Lin
     for part in [
         settings.as_bytes(),
         certificate,
-        key.key_hash(),
         key.candidate().algorithm.as_bytes(),
         key.certificate().unwrap_or_default(),
     ] {

@@ -358,19 +358,24 @@ fn no_more_is_inherited_than_there_is_room_for() {
 }
 
 #[test]
-fn who_leaves_does_not_wait_for_a_reader_that_never_reads() {
+fn who_leaves_does_not_wait_for_a_reader_that_never_reads_or_is_gone() {
     let mut stage = stage();
     stage.settings.inherits = false;
     let serials: Vec<_> = (0x1000_u16..0x1200).map(u16::to_be_bytes).collect();
     let serials: Vec<&[u8]> = serials.iter().map(|serial| &serial[..]).collect();
     stage.index(&serials, &[]);
-    let mut frontend = stage.honest();
-    let mut client = frontend.client();
-    for serial in &serials {
-        client.post(&stage.authority.ask(serial).request());
+    // More than the pipe holds: with a reader it leaves when idle connections would have to, without one at once.
+    for (is_read, idle_ms) in [(true, 300), (false, u32::MAX)] {
+        let mut frontend = stage.honest();
+        let mut client = frontend.client();
+        for serial in &serials {
+            client.post(&stage.authority.ask(serial).request());
+        }
+        drop(client);
+        if !is_read {
+            frontend.has_no_heir();
+        }
+        frontend.order(&FrontendOrder::Retire { idle_ms });
+        assert_eq!(frontend.left().0, Some(DONE));
     }
-    drop(client);
-    // More than the pipe holds, and nobody reads: it leaves when idle connections would have to.
-    frontend.order(&FrontendOrder::Retire { idle_ms: 300 });
-    assert_eq!(frontend.left().0, Some(DONE));
 }

@@ -1079,6 +1079,11 @@ impl Frontend {
         octets
     }
 
+    /// Nobody will read what it leaves.
+    pub fn has_no_heir(&mut self) {
+        self.leaves = None;
+    }
+
     /// Leaves octets to it, and comes back when it has taken what it takes of them.
     pub fn inherits(&mut self, octets: &[u8]) {
         self.order(&FrontendOrder::Inherit);
