@@ -520,6 +520,12 @@ fn another_process_of_the_signers_user_is_seen() {
     extra.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
     extra.args(["--", "sleep", "100"]);
     let extra = Started(extra.spawn().unwrap());
+    // It is somebody else until it has become who it is to be.
+    let comm = format!("/proc/{}/comm", extra.0.id());
+    until("it runs as the signer's user", || {
+        let name = fs::read_to_string(&comm).ok()?;
+        (name == "sleep\n").then_some(())
+    });
     let claims = own.claims(server.pid());
     let expected = format!("sleep[{}] runs as user {id}", extra.0.id());
     claims.fails("signer.alone", &expected);
