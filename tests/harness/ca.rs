@@ -72,6 +72,9 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = OCSPSigning
 noCheck = ignored
 authorityKeyIdentifier = keyid
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign, digitalSignature
 [req]
 distinguished_name = name
 prompt = no
@@ -129,6 +132,20 @@ impl Ca {
         ca.issue("good").issue("revoked").sign_unlisted("unlisted");
         ca.set_row("revoked", "R", "240102030405Z,keyCompromise");
         ca
+    }
+
+    /// Has another CA certify this one: `ca.crt` is its certificate from now on, and `CA.crt` in the other's folder.
+    pub fn certified_by(&self, other: &Self) -> &Self {
+        let (name, key) = (&self.name, self.path("private/ca.key"));
+        other.run(&format!(
+            "openssl req -new -config openssl.cnf -key {key} -subj /CN={name} -out {name}.csr"
+        ));
+        other.run(&format!(
+            "openssl ca -batch -config openssl.cnf -extensions authority -in {name}.csr -out {name}.crt"
+        ));
+        let certificate = fs::read_to_string(other.path(&format!("{name}.crt"))).unwrap();
+        self.write("ca.crt", &certificate);
+        self
     }
 
     pub fn path(&self, name: &str) -> String {
@@ -202,6 +219,17 @@ impl Ca {
         ));
         self.run(&format!(
             "openssl ca -batch -config openssl.cnf -in {name}.csr -out {name}.crt"
+        ));
+        self
+    }
+
+    /// Issues it for this time, as `openssl ca` writes that.
+    pub fn issue_from_until(&self, name: &str, from: &str, until: &str) -> &Self {
+        self.run(&format!(
+            "openssl req -new -config openssl.cnf -key private/person.key -subj /CN={name} -out {name}.csr"
+        ));
+        self.run(&format!(
+            "openssl ca -batch -config openssl.cnf -startdate {from} -enddate {until} -in {name}.csr -out {name}.crt"
         ));
         self
     }
