@@ -71,6 +71,68 @@ fn what_is_issued_while_it_runs_is_known_soon() {
     becomes(&server, &ca, "new", "good");
 }
 
+/// conformance 53: what has expired is answered as long as the source has it: as *valid*, as *expired* (`openssl ca
+/// -updatedb`), as revoked. Then it is unauthorized.
+#[test]
+fn what_has_expired_is_answered_as_long_as_it_is_listed() {
+    let folder = Folder::new();
+    let ca = ca(&folder);
+    let day = 86_400;
+    for name in ["expired", "withdrawn"] {
+        ca.issue_for(name, [-9 * day, -2 * day]);
+    }
+    ca.set_row("withdrawn", "R", "240102030405Z,superseded");
+    let server = Server::new(&folder, &usual(&ca));
+    let with_nonce = |name: &str| server.ask(&ca, &format!("-cert {name}.crt"));
+    let answered = || {
+        assert_eq!(status(&server, &ca, "expired"), "good");
+        assert_eq!(status(&server, &ca, "withdrawn"), "revoked");
+        contains(&with_nonce("expired"), &["expired.crt: good"]);
+        contains(&with_nonce("withdrawn"), &["Reason: superseded"]);
+    };
+    answered();
+    let mark = server.mark();
+    must(
+        &ca.folder,
+        &["openssl", "ca", "-config", "openssl.cnf", "-updatedb"],
+    );
+    contains(&ca.index(), &["E\t"]);
+    server.says_after(mark, "4 certificates");
+    answered();
+    let forgotten = ca.serial("expired");
+    let rows = ca.index();
+    let rows = rows.lines().filter(|row| !row.contains(&forgotten));
+    ca.set_index(&rows.map(|row| format!("{row}\n")).collect::<String>());
+    becomes(&server, &ca, "expired", &format!("error {UNAUTHORIZED}"));
+    assert_eq!(status(&server, &ca, "withdrawn"), "revoked");
+}
+
+/// conformance 51: no suspension for TLS: it is not signed, and the log says of whom and why, as the source has to be mended.
+#[test]
+fn a_hold_under_a_public_policy_is_an_internal_error_and_a_log_line() {
+    for policy in ["cabf", "mozilla", "microsoft"] {
+        let folder = Folder::new();
+        let ca = Ca::new(&folder, "ca", Kind::P256, By::Itself);
+        ca.issue("held").issue("good");
+        ca.set_row("held", "R", "240102030405Z,certificateHold");
+        let server = Server::of(&folder, &ca, &format!("policy = {policy:?}"));
+        for nonce in ["", "-no_nonce "] {
+            let response = server.post(&ca.request(&format!("{nonce}-cert held.crt")));
+            assert_eq!(response.error(), INTERNAL_ERROR);
+        }
+        let line = server.says("certificateHold was asked for");
+        let expected = format!(
+            "ocsp-signer[{}]: security: refused to sign: certificateHold was asked for, and the issuer's policy knows none (BR \
+             4.9.13) (issuer \"ca\", serial 0x{})",
+            server.generation().signer,
+            ca.serial("held")
+        );
+        contains(&line, &[&expected]);
+        assert_eq!(status(&server, &ca, "good"), "good");
+        assert_eq!(server.generation().number, 1);
+    }
+}
+
 #[test]
 fn a_file_that_cannot_be_read_leaves_the_last_good_one_in_use() {
     let folder = Folder::new();

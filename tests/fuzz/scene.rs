@@ -57,6 +57,7 @@ impl Scene {
                 nonce: settings::Nonce::Echo,
                 nonce_overload: settings::NonceOverload::TryLater,
                 archive_cutoff: None,
+                validity: 3600,
                 least_validity: 0,
                 signed_by: String::new(),
             });

@@ -75,6 +75,8 @@ authorityKeyIdentifier = keyid
 [authority]
 basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign, digitalSignature
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 [req]
 distinguished_name = name
 prompt = no
@@ -132,20 +134,6 @@ impl Ca {
         ca.issue("good").issue("revoked").sign_unlisted("unlisted");
         ca.set_row("revoked", "R", "240102030405Z,keyCompromise");
         ca
-    }
-
-    /// Has another CA certify this one: `ca.crt` is its certificate from now on, and `CA.crt` in the other's folder.
-    pub fn certified_by(&self, other: &Self) -> &Self {
-        let (name, key) = (&self.name, self.path("private/ca.key"));
-        other.run(&format!(
-            "openssl req -new -config openssl.cnf -key {key} -subj /CN={name} -out {name}.csr"
-        ));
-        other.run(&format!(
-            "openssl ca -batch -config openssl.cnf -extensions authority -in {name}.csr -out {name}.crt"
-        ));
-        let certificate = fs::read_to_string(other.path(&format!("{name}.crt"))).unwrap();
-        self.write("ca.crt", &certificate);
-        self
     }
 
     pub fn path(&self, name: &str) -> String {
@@ -223,14 +211,40 @@ impl Ca {
         self
     }
 
-    /// Issues it for this time, as `openssl ca` writes that.
-    pub fn issue_from_until(&self, name: &str, from: &str, until: &str) -> &Self {
+    /// Issues `NAME.crt`, valid from and until these moments.
+    pub fn issue_for(&self, name: &str, from_until: [i64; 2]) -> &Self {
+        let [from, until] = from_until.map(utc);
         self.run(&format!(
             "openssl req -new -config openssl.cnf -key private/person.key -subj /CN={name} -out {name}.csr"
         ));
         self.run(&format!(
             "openssl ca -batch -config openssl.cnf -startdate {from} -enddate {until} -in {name}.csr -out {name}.crt"
         ));
+        self
+    }
+
+    /// Issues the certificate of another CA, which is its own no longer: `NAME.crt` here, and `ca.crt` there.
+    pub fn certify(&self, other: &Self) -> &Self {
+        let name = &other.name;
+        let key = other.path("private/ca.key");
+        self.run(&format!(
+            "openssl req -new -config openssl.cnf -key {key} -subj /CN={name} -out {name}.csr"
+        ));
+        self.run(&format!(
+            "openssl ca -batch -config openssl.cnf -extensions authority -in {name}.csr -out {name}.crt"
+        ));
+        fs::copy(self.path(&format!("{name}.crt")), other.path("ca.crt")).unwrap();
+        self
+    }
+
+    /// Lists its own certificate among those it has issued.
+    pub fn list_itself(&self) -> &Self {
+        let serial = self.serial("ca");
+        let listed = format!("newcerts/{serial}.pem");
+        fs::copy(self.path("ca.crt"), self.folder.join(&listed)).unwrap();
+        let until = utc(60 * 86_400);
+        let row = format!("V\t{until}\t\t{serial}\tunknown\t/CN={}\n", self.name);
+        self.set_index(&(self.index() + &row));
         self
     }
 
