@@ -13,7 +13,7 @@ use crate::exit::{Failure, Reason};
 use crate::generation::{Child, Event, Generation, ending};
 use crate::log::Log;
 use crate::output::line;
-use crate::{credential, preset, privilege, run, service, settings};
+use crate::{credential, privilege, run, service, settings};
 
 /// Checks the configuration and everything it names; for a `reload` a database that is not as it should be is a warning, since
 /// what serves then serves on without it as well.
@@ -26,9 +26,6 @@ pub fn check(file: &Path, reload: bool) -> Result<(), Failure> {
         "ok      {}: the configuration can be read",
         file.display()
     ));
-    for warning in preset::warnings(&config.issuers) {
-        line(format_args!("WARNING {warning}"));
-    }
     if reload && !credentials_open(&config)? {
         line(
             "WARNING keys and passwords are not checked here: systemd gives credentials to the service alone, which checks all as \

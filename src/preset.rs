@@ -3,34 +3,17 @@
 
 use std::time::Duration;
 
-use ocsp_frontend_settings::{NoRecord, Nonce, Source, SourceKind};
+use ocsp_frontend_settings::{NoRecord, Source, SourceKind};
 use ocsp_wire::Preset;
 
 use crate::config::Issuer;
-use crate::toml_reader::{Mistake, Reader, in_words};
+use crate::toml_reader::{Mistake, Reader};
 
 /// A revocation has to be seen so much later at most.
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Of the ten seconds that an answer may take, what the signer and the way leave to a look-up.
 const LOOK_UP: u64 = 4000;
-
-/// The longest that an answer may be valid by any rule book (BR 4.9.9).
-const TEN_DAYS: Duration = Duration::from_secs(10 * 86_400);
-
-/// What is unwise, and nothing forbids.
-pub fn warnings(issuers: &[Issuer]) -> impl Iterator<Item = String> {
-    let replayed = issuers
-        .iter()
-        .filter(|issuer| issuer.nonce == Nonce::Ignore && issuer.validity > TEN_DAYS);
-    replayed.map(|issuer| {
-        format!(
-            "issuer {:?}: nonce = \"ignore\" with validity = \"{}\": for so long a client believes an answer that is replayed; at most 10d was expected (RFC 9654 section 3.1)",
-            issuer.name,
-            in_words(issuer.validity)
-        )
-    })
-}
 
 /// Whether an issuer obeys the clauses of its policy; the error names the first that it breaks.
 pub fn obeyed(

@@ -475,23 +475,6 @@ fn check_prints_each_clause_that_the_configuration_breaks() {
     assert_eq!(code, 0, "{said}");
 }
 
-/// conformance 43: where nonces are ignored, a long validity is warned about.
-#[test]
-fn check_warns_of_a_long_validity_where_nonces_are_ignored() {
-    let scene = Draft::new();
-    for (lines, warned) in [
-        ("nonce = \"ignore\"\nvalidity = \"11d\"\n", true),
-        ("nonce = \"ignore\"\nvalidity = \"10d\"\n", false),
-        ("validity = \"11d\"\n", false),
-    ] {
-        let (code, said, _) = scene.command(&["check"], &(scene.config.clone() + lines));
-        assert_eq!(code, 0, "{said}");
-        let warning =
-            "WARNING issuer \"ca\": nonce = \"ignore\" with validity = \"11d\": for so long ";
-        assert_eq!(said.contains(warning), warned, "{said}");
-    }
-}
-
 #[test]
 fn check_warns_when_the_frontend_could_read_the_private_folder() {
     let scene = Draft::new();
