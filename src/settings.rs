@@ -141,6 +141,7 @@ pub fn for_frontend(
                     ArchiveCutoff::Issuer => frontend::ArchiveCutoff::Issuer,
                     ArchiveCutoff::Retained(seconds) => frontend::ArchiveCutoff::Retained(seconds),
                 }),
+                validity: whole_seconds(issuer.validity),
                 least_validity: issuer.policy.least_validity(),
                 signed_by: format!(
                     "{:?}",

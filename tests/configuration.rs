@@ -475,6 +475,33 @@ fn check_prints_each_clause_that_the_configuration_breaks() {
     assert_eq!(code, 0, "{said}");
 }
 
+/// conformance 43: where nonces are ignored and the validity is long, `check` and a start say so; where either is otherwise,
+/// they say nothing.
+#[test]
+fn nonces_that_are_ignored_beside_a_long_validity_are_a_warning() {
+    let scene = Draft::new();
+    let sentence = "issuer \"ca\": nonces are ignored, so that only the validity, 192 h, bounds how long an old answer can be \
+                    replayed: a validity of 7d at most, or nonce = \"echo\" (RFC 9654 3.1)";
+    let warning = format!("WARNING ocsp-frontend: {sentence}\n");
+    let long = scene.config.clone() + "nonce = \"ignore\"\nvalidity = \"8d\"\n";
+    let (code, said, _) = scene.command(&["check"], &long);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(&warning), "{said}");
+    for silent in [
+        "nonce = \"ignore\"\nvalidity = \"7d\"\n",
+        "nonce = \"ignore\"\n",
+        "nonce = \"echo\"\nvalidity = \"8d\"\n",
+    ] {
+        let (code, said, _) = scene.command(&["check"], &(scene.config.clone() + silent));
+        assert_eq!(code, 0, "{said}");
+        lacks(&said, &["nonces are ignored"]);
+    }
+    let server = Server::new(&scene.folder, &long);
+    let line = server.says("nonces are ignored");
+    let who = format!("ocsp-frontend[{}]", server.generation().frontend);
+    assert!(line.contains(&format!("{who} says: {sentence}")), "{line}");
+}
+
 #[test]
 fn check_warns_when_the_frontend_could_read_the_private_folder() {
     let scene = Draft::new();

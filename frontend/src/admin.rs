@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ocsp_wire::HashAlgorithm;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -121,6 +122,18 @@ fn metrics(responder: &Responder) -> String {
             &[("answer", what)],
             count.value(),
         );
+    }
+    let name = "ocsp_cert_id_hash_total";
+    let help = "Requests, by the hash algorithm of their first CertID.";
+    family(&mut page, name, "counter", help);
+    for (hash, algorithm) in [
+        ("sha1", HashAlgorithm::Sha1),
+        ("sha256", HashAlgorithm::Sha256),
+        ("sha384", HashAlgorithm::Sha384),
+        ("sha512", HashAlgorithm::Sha512),
+    ] {
+        let count = counts.hashes.by(algorithm).value();
+        line(&mut page, name, &[("hash", hash)], count);
     }
     let (entries, octets) = responder.kept();
     let totals = [

@@ -198,6 +198,7 @@ impl Responder {
         at_once.then(|| {
             entry.is_used();
             self.counts.hits.add();
+            self.counts.hashes.by(entry.key.hash).add();
             self.counts.answers.add();
             Answer::Shared(entry.reply.clone())
         })
@@ -224,6 +225,9 @@ impl Responder {
 
     /// A question, and the request that asks it.
     async fn question(self: &Arc<Self>, octets: &[u8], der: &[u8], question: Question) -> Answer {
+        if let Some(Hash::Known(hash)) = question.items.first().map(|id| &id.hash) {
+            self.counts.hashes.by(*hash).add();
+        }
         let Some((place, issuer)) = question.items.iter().find_map(|id| self.issuers.find(id))
         else {
             return Answer::Error(OcspError::Unauthorized);
@@ -277,7 +281,6 @@ impl Responder {
         };
         match (nonce, question.items.as_slice()) {
             (None, [id]) => self.cached(asked, id, octets).await,
-            (None, _) => self.fresh(asked, None, question).await,
             (nonce, [id]) if asked.issuer.nonce_overload == NonceOverload::Cached => {
                 if self.signer.is_busy() {
                     return self.cached(asked, id, None).await;
@@ -289,6 +292,7 @@ impl Responder {
                 }
                 answer
             }
+            // A nonce, or several certificates: of neither is an answer kept.
             (_, _) if self.signer.is_busy() => self.too_much(),
             (nonce, _) => self.fresh(asked, nonce, question).await,
         }
@@ -297,7 +301,7 @@ impl Responder {
     /// The signer has more to do than it can.
     fn too_much(&self) -> Answer {
         self.troubles.warn(Trouble::Busy, || {
-            "the signer has too much to do: tryLater is answered to requests with a nonce"
+            "the signer has too much to do: tryLater is answered to requests with a nonce, or for several certificates"
                 .to_owned()
         });
         Answer::Error(OcspError::TryLater)

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ocsp_wire::HashAlgorithm;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -37,10 +39,29 @@ pub struct Counts {
     pub hits: Count,
     /// Answers of the generation before that were looked at again, and served.
     pub inherited: Count,
+    /// Requests by the hash of their CertID.
+    pub hashes: Hashes,
     /// Signatures that were asked for.
     pub signatures: Count,
     /// Answers of the signer that nobody was given, because they were wrong.
     pub withheld: Count,
+}
+
+/// Requests by the hash of their CertID; of several certificates the first counts.
+#[derive(Debug, Default)]
+pub struct Hashes([Count; 4]);
+
+impl Hashes {
+    /// Those by an algorithm.
+    pub fn by(&self, hash: HashAlgorithm) -> &Count {
+        let [sha1, sha256, sha384, sha512] = &self.0;
+        match hash {
+            HashAlgorithm::Sha1 => sha1,
+            HashAlgorithm::Sha256 => sha256,
+            HashAlgorithm::Sha384 => sha384,
+            HashAlgorithm::Sha512 => sha512,
+        }
+    }
 }
 
 /// What is counted of a source that is a database.

@@ -103,6 +103,23 @@ pub struct Issuers {
     meant: HashMap<(HashAlgorithm, Vec<u8>), Vec<u16>>,
 }
 
+/// No rule book gives a number for what RFC 9654 section 3.1 calls a short validity. The strictest bound that one has for any
+/// answer is 7 days (MS 3.2.2): what is above it is not short by anybody's measure.
+const SHORT: u32 = 7 * 86_400;
+
+/// The warning about an issuer that ignores nonces, and whose answers can be replayed for long.
+pub fn replayed(settings: &settings::Issuer) -> Option<String> {
+    let long = settings.nonce == Nonce::Ignore && settings.validity > SHORT;
+    long.then(|| {
+        format!(
+            "issuer {:?}: nonces are ignored, so that only the validity, {} h, bounds how long an old answer can be replayed: \
+             a validity of 7d at most, or nonce = \"echo\" (RFC 9654 3.1)",
+            settings.name,
+            settings.validity / 3600
+        )
+    })
+}
+
 /// The hashes of CertIDs that we answer.
 pub const ALGORITHMS: [HashAlgorithm; 4] = [
     HashAlgorithm::Sha1,

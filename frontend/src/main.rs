@@ -19,7 +19,7 @@ use ocsp_frontend::cache::Cache;
 use ocsp_frontend::control::{Launcher, Told, Word};
 use ocsp_frontend::expiry;
 use ocsp_frontend::heritage;
-use ocsp_frontend::issuer::Issuers;
+use ocsp_frontend::issuer::{self, Issuers};
 use ocsp_frontend::listener::{Listening, Serving};
 use ocsp_frontend::sandbox;
 use ocsp_frontend::signer::Signer;
@@ -72,7 +72,10 @@ fn run() -> i32 {
         Ok(issuers) => issuers,
         Err(faults) => return refuse(&faults),
     };
-    let mut notes = Vec::new();
+    let replayed = settings.issuers.iter().filter_map(issuer::replayed);
+    let mut notes: Vec<_> = replayed
+        .map(|warning| format!("warning: {warning}"))
+        .collect();
     let mut sources = Vec::new();
     let mut faults = Vec::new();
     let patience = Instant::now() + RESOLVE_WITHIN;

@@ -20,7 +20,7 @@ use der::oid::db::rfc5912::{ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, SHA_256_WITH
 use der::oid::db::rfc8410::ID_ED_25519;
 use der::{Decode, Encode};
 use harness::*;
-use ocsp_frontend_settings::{self as settings, Listener, ListenerKind, Purpose, Verify};
+use ocsp_frontend_settings::{self as settings, Verify};
 use ocsp_wire::*;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
@@ -301,25 +301,9 @@ fn a_flood_of_answers_to_nothing_ends_the_frontend_at_the_first() {
 
 // ---- wrong answers ------------------------------------------------------------------------------------------------
 
-/// A stage whose frontend says on its second socket how it does.
-fn watched() -> Stage {
-    let mut stage = Stage::new();
-    stage.settings.listeners.push(Listener {
-        address: "127.0.0.1:0".to_owned(),
-        kind: ListenerKind::Tcp,
-        purpose: Purpose::Admin,
-    });
-    stage
-}
-
 /// How many answers were withheld.
 fn withheld(frontend: &Frontend) -> u64 {
-    let mut client = Client::new(frontend.addresses[1].unwrap());
-    client.send(b"GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n");
-    let page = String::from_utf8(client.response().body).unwrap();
-    let mut lines = page.lines();
-    let count = lines.find_map(|line| line.strip_prefix("ocsp_withheld_total "));
-    count.unwrap().parse().unwrap()
+    frontend.metric("ocsp_withheld_total")
 }
 
 /// An answer that comes first is withheld, with an alarm that names what is wrong and none of the octets; what comes next,
@@ -330,9 +314,14 @@ fn withholds(
     der: fn(&Authority) -> Vec<u8>,
     wrong: impl Fn(&Authority, &SignRequest) -> Vec<u8> + Send + 'static,
 ) {
-    withholds_on(&watched(), case, what, der, wrong, |authority, asked| {
-        authority.seal(authority.data(asked, When::lasting(3600)))
-    });
+    withholds_on(
+        &Stage::watched(),
+        case,
+        what,
+        der,
+        wrong,
+        |authority, asked| authority.seal(authority.data(asked, When::lasting(3600))),
+    );
 }
 
 fn withholds_on(
@@ -742,7 +731,7 @@ fn a_certificate_that_is_not_the_delegated_ones_is_withheld() {
         ),
     ];
     for (case, what, change) in changes {
-        let mut stage = watched();
+        let mut stage = Stage::watched();
         let responder = Arc::new(Authority::new("responder"));
         let path = stage.folder.file("responder.crt", responder.pem());
         stage.settings.issuers[0].keys[0].responder = Some(path);
@@ -772,7 +761,7 @@ fn a_certificate_that_is_not_the_delegated_ones_is_withheld() {
 /// A signer that signs by the right key where the script says so, and by another where not; each question is one of its own.
 /// What was withheld, in the same order.
 fn withheld_of(verify: Verify, script: &[bool]) -> Vec<bool> {
-    let mut stage = watched();
+    let mut stage = Stage::watched();
     stage.settings.verify = verify;
     let authority = Arc::clone(&stage.authority);
     let (other, mut right) = (Authority::new("authority"), script.to_vec());
@@ -815,7 +804,7 @@ fn always_finds_each_wrong_signature_and_a_sample_the_first_and_one_in_64() {
 
 #[test]
 fn a_renewal_that_is_wrong_leaves_the_answer_there_is() {
-    let stage = watched();
+    let stage = Stage::watched();
     let authority = Arc::clone(&stage.authority);
     let mut answered = 0;
     let frontend = stage.start(move |asked| {

@@ -534,6 +534,103 @@ fn a_signer_with_too_much_to_do_may_cost_the_nonce_only() {
     assert_eq!(client.post(&not_kept).body, TRY_LATER);
 }
 
+// ---- several certificates -----------------------------------------------------------------------------------------
+
+/// What is said of several certificates may be kept by caches on the way like any other answer (RFC 9919 section 6), but is
+/// not kept here: each such request costs a signature.
+/// conformance 27: several certificates in one request are answered. conformance 79: Cache-Control of an answer to GET.
+#[test]
+fn an_answer_about_several_certificates_is_public_and_signed_anew() {
+    let stage = Stage::new();
+    let frontend = stage.honest();
+    let several = [GOOD, REVOKED].map(|serial| stage.authority.ask(serial).cert_id());
+    let several = request(&several, &[]);
+    let mut client = frontend.client();
+    for signatures in [1, 2] {
+        let response = client.get(&several);
+        assert_eq!(all_told(&response.body).len(), 2);
+        let cache_control = response.header("cache-control").unwrap();
+        let (age, directives) = cache_control.split_once(',').unwrap();
+        assert_eq!(directives, " public, no-transform, must-revalidate");
+        let age: u64 = age.strip_prefix("max-age=").unwrap().parse().unwrap();
+        assert!(age > 0, "{cache_control}");
+        assert_eq!(frontend.count(), signatures);
+    }
+    // By POST nothing is said to caches.
+    assert_eq!(client.post(&several).header("cache-control"), None);
+    assert_eq!(frontend.count(), 3);
+}
+
+/// Since each costs a signature, it is refused like a request with a nonce while the signer has too much to do.
+#[test]
+fn several_certificates_are_try_later_at_once_while_the_signer_has_too_much_to_do() {
+    for overload in [NonceOverload::TryLater, NonceOverload::Cached] {
+        let mut stage = Stage::new();
+        stage.settings.issuers[0].nonce_overload = overload;
+        let frontend = stage.mute();
+        let _waiting = overloaded(&stage, &frontend);
+        let several = [GOOD, OTHER].map(|serial| stage.authority.ask(serial).cert_id());
+        let several = request(&several, &[]);
+        // Until the line is full, who asks joins it.
+        let mut joined = Vec::new();
+        let response = loop {
+            let mut client = frontend.client();
+            client.send(&post(&several));
+            if !client.is_quiet(500) {
+                break client.response();
+            }
+            joined.push(client);
+            assert!(joined.len() < 8, "it is never full");
+        };
+        assert_eq!((response.status, &*response.body), (200, TRY_LATER));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert!(response.header("retry-after").is_some());
+        frontend.logs("tryLater is answered to requests with a nonce, or for several certificates");
+    }
+}
+
+// ---- what is counted ----------------------------------------------------------------------------------------------
+
+/// Each request is counted once by the hash of its first CertID, whether it is read or recalled, by which method it comes, and
+/// whatever is answered; what has no such hash is not counted.
+/// conformance 30: by which hash clients ask is shown.
+#[test]
+fn requests_are_counted_by_the_hash_of_their_first_cert_id() {
+    let stage = Stage::watched();
+    let frontend = stage.honest();
+    let mut client = frontend.client();
+    let hashes = [
+        (HashAlgorithm::Sha1, "sha1"),
+        (HashAlgorithm::Sha256, "sha256"),
+        (HashAlgorithm::Sha384, "sha384"),
+        (HashAlgorithm::Sha512, "sha512"),
+    ];
+    let counts = || {
+        hashes.map(|(_, name)| {
+            frontend.metric(&format!("ocsp_cert_id_hash_total{{hash=\"{name}\"}}"))
+        })
+    };
+    assert_eq!(counts(), [0; 4]);
+    let ask = |hash, serial| stage.authority.ask_by(hash, Parameters::Absent, serial);
+    for (times, (hash, _)) in (1..).zip(hashes) {
+        for _ in 0..times {
+            let answered = ask(hash, GOOD);
+            client.post(&answered.request());
+            client.get(&answered.request());
+            client.post(&answered.with_nonce(&[1; 16]));
+            client.post(&ask(hash, NOBODY).request());
+        }
+    }
+    assert_eq!(counts(), [4, 8, 12, 16]);
+    // Of several, the first.
+    let [sha1, sha256] = [HashAlgorithm::Sha1, HashAlgorithm::Sha256].map(|hash| ask(hash, GOOD));
+    client.post(&request(&[sha256.cert_id(), sha1.cert_id()], &[]));
+    assert_eq!(counts(), [4, 9, 12, 16]);
+    // Not even a request.
+    client.post(b"0");
+    assert_eq!(counts(), [4, 9, 12, 16]);
+}
+
 // ---- errors -------------------------------------------------------------------------------------------------------
 
 /// conformance 2: an error is five octets: no responseBytes, no signature.

@@ -369,6 +369,8 @@ pub struct Issuer {
     pub nonce_overload: NonceOverload,
     /// Which archive cutoff answers carry, if they do.
     pub archive_cutoff: Option<ArchiveCutoff>,
+    /// How long an answer is valid, in seconds.
+    pub validity: u32,
     /// Answers that would be valid for less are not signed, in seconds.
     pub least_validity: u32,
     /// What shapes an answer beside all this, and is the signer's affair: a frontend only sees whether it is what it was when

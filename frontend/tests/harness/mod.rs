@@ -31,7 +31,9 @@ use der::oid::db::rfc6960::{ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE};
 use der::{Any, Decode, Encode};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use ocsp_frontend_settings as settings;
-use ocsp_frontend_settings::{Limits, ListenerKind, NoRecord, Settings, SourceKind};
+use ocsp_frontend_settings::{
+    Limits, Listener, ListenerKind, NoRecord, Purpose, Settings, SourceKind,
+};
 use ocsp_wire::*;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -818,6 +820,7 @@ impl Stage {
                 nonce: settings::Nonce::Echo,
                 nonce_overload: settings::NonceOverload::TryLater,
                 archive_cutoff: None,
+                validity: 3600,
                 least_validity: 0,
                 signed_by: String::new(),
             }],
@@ -828,6 +831,17 @@ impl Stage {
             settings,
         };
         stage.index(&[GOOD, OTHER], &[REVOKED]);
+        stage
+    }
+
+    /// One whose frontend says on its second socket how it does.
+    pub fn watched() -> Self {
+        let mut stage = Self::new();
+        stage.settings.listeners.push(Listener {
+            address: "127.0.0.1:0".to_owned(),
+            kind: ListenerKind::Tcp,
+            purpose: Purpose::Admin,
+        });
         stage
     }
 
@@ -1108,6 +1122,16 @@ impl Frontend {
         let response = self.client().post(der);
         assert_eq!(response.status, 200);
         response.body
+    }
+
+    /// A number that it says on its second socket.
+    pub fn metric(&self, name: &str) -> u64 {
+        let mut client = Client::new(self.addresses[1].unwrap());
+        client.send(b"GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n");
+        let page = String::from_utf8(client.response().body).unwrap();
+        let mut lines = page.lines().filter_map(|line| line.split_once(' '));
+        let (_, number) = lines.find(|(found, _)| *found == name).unwrap();
+        number.parse().unwrap()
     }
 
     /// What it has logged.
