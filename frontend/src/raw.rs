@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::answer::Answer;
@@ -18,7 +17,7 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// Serves one connection: until the client has closed its half and has its answers, is silent for too long, or sends what
 /// is no request.
-pub async fn serve(mut stream: TcpStream, serving: Arc<Serving>) {
+pub async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Serving>) {
     let mut octets = Vec::with_capacity(1024);
     let mut begun = Instant::now(); // the request that is coming
     loop {
@@ -64,7 +63,7 @@ pub async fn serve(mut stream: TcpStream, serving: Arc<Serving>) {
 }
 
 /// False when the client is gone, or does not take its answer.
-async fn send(stream: &mut TcpStream, answer: Answer) -> bool {
+async fn send(stream: &mut (impl AsyncWrite + Unpin), answer: Answer) -> bool {
     let der = match answer {
         Answer::Shared(reply) | Answer::Private(reply) | Answer::Unsettled(reply) => {
             reply.der.clone()
