@@ -21,7 +21,7 @@ use hyper::header::{
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -31,6 +31,7 @@ use crate::fields::{date, value};
 use crate::listener::Serving;
 use crate::request::{LARGEST, Length, length};
 use crate::response::OcspError;
+use crate::timer::Timer;
 
 /// Octets of a request target: a request of 100 certificates has some 12,000 in base64.
 const LONGEST_TARGET: usize = 32 << 10;
@@ -55,7 +56,7 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Ser
     });
     let mut connection = pin!(
         http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(Timer::new())
             .title_case_headers(true) // for clients that compare names letter by letter
             .header_read_timeout(serving.header_timeout)
             .max_buf_size(LARGEST_HEADER)

@@ -34,5 +34,6 @@ pub mod seldom;
 pub mod serial;
 pub mod signer;
 pub mod status;
+pub mod timer;
 pub mod tlv;
 pub mod verify;

@@ -94,8 +94,8 @@ const SCENES: [Scene; 5] = [
         asked: Asked::Post,
         answers: Answers::Frontend,
         most: Some(Most {
-            instructions: 24_200,
-            of_bare: 143,
+            instructions: 23_400,
+            of_bare: 138,
         }),
     },
     Scene {
@@ -103,8 +103,8 @@ const SCENES: [Scene; 5] = [
         asked: Asked::Get,
         answers: Answers::Frontend,
         most: Some(Most {
-            instructions: 23_600,
-            of_bare: 178,
+            instructions: 22_900,
+            of_bare: 173,
         }),
     },
     Scene {
