@@ -2,7 +2,7 @@
 //! signed. Whatever comes in, something goes out.
 
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use crate::request::{self, CertId, Hash, NoQuestion, Question};
 use crate::requestor::Refused;
 use crate::response::{self, OcspError, Times};
 use crate::seldom::Seldom;
-use crate::serial::{self, is_issuable};
+use crate::serial::{self, Serial, is_issuable};
 use crate::signer::{NotSigned, Signer};
 use crate::status::{NoAnswer, Proof, Record, Revocation, Source, Urgency};
 
@@ -36,14 +36,14 @@ pub struct Ready {
     pub der: Bytes,
     /// When it holds.
     pub times: Times,
-    /// SHA-256 of `der`.
-    pub digest: [u8; 32],
     /// Whether *good* is all that it says.
     pub good: bool,
     /// When it must have been renewed, in seconds since 1970.
     pub renew_by: u64,
-    /// Made when it is asked for by GET.
-    fields: OnceLock<Box<Fields>>,
+    /// A number that differs from answer to answer.
+    pub chance: u8,
+    /// Its header fields in an answer to GET.
+    pub fields: Fields,
 }
 
 impl Deref for Reply {
@@ -55,27 +55,18 @@ impl Deref for Reply {
 
 impl Reply {
     /// An answer about `items` that was made at `made`, in seconds since 1970.
-    fn new(der: Bytes, times: Times, items: &[Item], made: u64) -> Self {
+    pub fn new(der: &[u8], times: Times, items: &[Item], made: u64) -> Self {
         let is_good = |item: &Item| matches!(item, Item::Ours(ours) if ours.status == Status::Good);
+        let digest = sha256(der);
+        let (der, fields) = Fields::behind(der, &digest, times);
         Self(Arc::new(Ready {
-            digest: sha256(&der),
-            renew_by: renew_by(times, made),
             der,
             times,
             good: items.iter().all(is_good),
-            fields: OnceLock::new(),
+            renew_by: renew_by(times, made),
+            chance: digest[0],
+            fields,
         }))
-    }
-
-    /// Its header fields in an answer to GET.
-    pub fn fields(&self) -> &Fields {
-        let new = || Box::new(Fields::new(&self.digest, self.times));
-        self.fields.get_or_init(new)
-    }
-
-    /// A number that differs from answer to answer.
-    pub fn chance(&self) -> u8 {
-        self.digest.first().copied().unwrap_or(0)
     }
 }
 
@@ -129,7 +120,7 @@ impl Asked<'_> {
             key: self.key,
             hash,
             parameters: id.parameters,
-            serial: Box::from(&*id.serial),
+            serial: Serial::from(&*id.serial),
         })
     }
 
@@ -529,9 +520,9 @@ impl Responder {
             })
             .ok()?;
         // When it was made, within what its times leave open, to be renewed rather too early.
-        let reply = Reply::new(inherited.der.clone(), times, &items, times.this_update);
+        let reply = Reply::new(&inherited.der, times, &items, times.this_update);
         let said = inherited.said.clone();
-        let entry = Entry::new(Arc::new(key.clone()), reply, said, revoked, confirmed);
+        let entry = Entry::new(key.clone(), reply, said, revoked, confirmed);
         if !entry.holds(now()) || entry.is_overdue(now()) {
             return None;
         }
@@ -631,8 +622,13 @@ impl Responder {
                 ..
             })]
         );
-        let key = Arc::new(key.clone());
-        let entry = Entry::new(key, reply.clone(), record.said(), revoked, confirmed);
+        let entry = Entry::new(
+            key.clone(),
+            reply.clone(),
+            record.said(),
+            revoked,
+            confirmed,
+        );
         self.cache.keep(Arc::new(entry));
         Ok(reply)
     }
@@ -712,7 +708,7 @@ impl Responder {
                 .await
             {
                 Ok(signed) if signed.times.contain(now()) => {
-                    return Ok(Reply::new(signed.der, signed.times, items, now()));
+                    return Ok(Reply::new(&signed.der, signed.times, items, now()));
                 }
                 // One of the two clocks was read before it was set.
                 Ok(_) => return Err(OcspError::TryLater),

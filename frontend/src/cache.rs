@@ -1,31 +1,36 @@
 //! The cache of answers: by everything that shapes one, bounded in octets, with one flight at a time for each key. What
 //! stands in it was signed; unknown serials and errors never get here. Beside it stands which octets of a request were
-//! found to ask for which key, so that who asks the same again is not read again; what is answered, the key alone decides.
-//! Among the answers stand those that another frontend has left, which nobody is given as they are.
+//! found to ask for which answer, so that who asks the same again is not read again; an answer that does not stand under
+//! its key any more is not found so either. Among the answers stand those that another frontend has left, which nobody is
+//! given as they are.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::hash::Hash;
+use std::hash::RandomState;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ocsp_wire::{HashAlgorithm, Parameters};
-use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Store, GuardResult};
+use quick_cache::{Lifecycle, Weighter};
 use tokio::sync::OnceCell;
 
 use crate::answer::Reply;
 use crate::issuer::ALGORITHMS;
 use crate::response::Times;
+use crate::serial::Serial;
 use crate::status::Said;
 
 /// Octets that an answer takes beside its own: key, headers, the cache's own bookkeeping.
-const BESIDE: u64 = 768;
+const BESIDE: u64 = 608;
 
 /// Octets that octets of a request take beside their own.
-const BESIDE_OCTETS: u64 = 128;
+const BESIDE_OCTETS: u64 = 96;
+
+/// Of so many uses of an answer by the octets of a request, the store is told of one.
+const TOLD_EVERY: u32 = 8;
 
 /// The part of the memory that is for octets of requests, one of so many.
 const PART_OF_OCTETS: u64 = 6;
@@ -68,13 +73,13 @@ pub struct Key {
     /// The form of its parameters.
     pub parameters: Parameters,
     /// The serial.
-    pub serial: Box<[u8]>,
+    pub serial: Serial,
 }
 
 /// A cached answer. The signature and the status behind it age apart.
 pub struct Entry {
-    /// Where it stands.
-    pub key: Arc<Key>,
+    /// Where it stands, or has stood.
+    pub key: Key,
     /// What is sent.
     pub reply: Reply,
     /// What the source said.
@@ -89,16 +94,17 @@ pub struct Entry {
     /// When a renewal may be tried again, in seconds since 1970.
     try_at: AtomicU64,
     uses: AtomicU32,
+    stands: AtomicBool,
 }
 
 impl Entry {
     /// An answer to what the source said at `confirmed`.
-    pub fn new(key: Arc<Key>, reply: Reply, said: Said, revoked: bool, confirmed: Instant) -> Self {
+    pub fn new(key: Key, reply: Reply, said: Said, revoked: bool, confirmed: Instant) -> Self {
         let times = reply.times;
         let after = ((times.next_update - times.this_update) / 2).min(FOUR_DAYS);
         // Up to 10 % earlier, by chance, so that what was signed together is not renewed together. The hash of the answer
         // is chance enough.
-        let early = after / 10 * u64::from(reply.chance()) / 255;
+        let early = after / 10 * u64::from(reply.chance) / 255;
         Self {
             key,
             refresh_at: (times.this_update + after - early).min(reply.renew_by),
@@ -109,11 +115,12 @@ impl Entry {
             renewing: AtomicBool::new(false),
             try_at: AtomicU64::new(0),
             uses: AtomicU32::new(0),
+            stands: AtomicBool::new(true),
         }
     }
 
-    /// It is given to somebody. Of two who count at once one may be lost: it decides no more than who is left first to the
-    /// next frontend.
+    /// It is given to somebody. Of two who count at once one may be lost: it decides no more than who goes first when there is
+    /// no room, and who is left first to the next frontend.
     pub fn is_used(&self) {
         let uses = self.uses.load(Ordering::Relaxed);
         self.uses.store(uses.saturating_add(1), Ordering::Relaxed);
@@ -196,11 +203,20 @@ pub enum Kept {
     Inherited(Arc<Inherited>),
 }
 
+impl Kept {
+    /// It does not stand in the store any more.
+    fn leaves(&self) {
+        if let Self::Answer(entry) = self {
+            entry.stands.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Octets;
 
-impl Weighter<Arc<Key>, Kept> for Octets {
-    fn weight(&self, key: &Arc<Key>, kept: &Kept) -> u64 {
+impl Weighter<Key, Kept> for Octets {
+    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
         let der = match kept {
             Kept::Answer(entry) => &entry.reply.der,
             Kept::Inherited(inherited) => &inherited.der,
@@ -212,7 +228,8 @@ impl Weighter<Arc<Key>, Kept> for Octets {
 /// What octets of a request were found to ask for.
 #[derive(Clone)]
 struct Asked {
-    key: Arc<Key>,
+    /// The store alone keeps it.
+    entry: Weak<Entry>,
     /// Until when they do, in seconds since 1970: then another key of the issuer's may have to sign.
     until: u64,
 }
@@ -223,9 +240,21 @@ impl Weighter<Box<[u8]>, Asked> for Octets {
     }
 }
 
+/// What leaves the store is not to be found by the octets of a request: somebody may still hold it.
+#[derive(Clone)]
+struct Leaving;
+
+impl Lifecycle<Key, Kept> for Leaving {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _: Key, kept: Kept) {
+        kept.leaves();
+    }
+}
+
 /// The cache.
 pub struct Cache<F: Clone> {
-    store: Store<Arc<Key>, Kept, Octets>,
+    store: Store<Key, Kept, Octets, RandomState, Leaving>,
     asked: Store<Box<[u8]>, Asked, Octets>,
     flights: Mutex<HashMap<Key, Arc<OnceCell<F>>>>,
 }
@@ -238,7 +267,13 @@ impl<F: Clone> Cache<F> {
         let for_octets = memory / PART_OF_OCTETS;
         let memory = memory - for_octets;
         Self {
-            store: Store::with_weighter(places(memory, BESIDE + 512), memory, Octets),
+            store: Store::with(
+                places(memory, BESIDE + 512),
+                memory,
+                Octets,
+                RandomState::new(),
+                Leaving,
+            ),
             asked: Store::with_weighter(
                 places(for_octets, BESIDE_OCTETS + 128),
                 for_octets,
@@ -267,7 +302,7 @@ impl<F: Clone> Cache<F> {
     /// Puts under a key what another frontend has left there, unless something stands there. False where there is no room: an
     /// eighth is for what is new, so that nothing has to go for what nobody may ask for again.
     pub fn inherit(&self, key: Key, inherited: Inherited) -> bool {
-        let (key, kept) = (Arc::new(key), Kept::Inherited(Arc::new(inherited)));
+        let kept = Kept::Inherited(Arc::new(inherited));
         let room = self.store.capacity() / 8 * 7;
         if self.store.weight() + Octets.weight(&key, &kept) > room {
             return false;
@@ -280,7 +315,7 @@ impl<F: Clone> Cache<F> {
     }
 
     /// All that stands there, in no order.
-    pub fn all(&self) -> impl Iterator<Item = (Arc<Key>, Kept)> + Send {
+    pub fn all(&self) -> impl Iterator<Item = (Key, Kept)> + Send {
         self.store.iter()
     }
 
@@ -289,26 +324,34 @@ impl<F: Clone> Cache<F> {
         self.store.capacity()
     }
 
-    /// What stands under the key that these octets of a request were found to ask for, if they still do.
+    /// The answer that these octets of a request were found to ask for, if it still stands and they still do.
     pub fn recall(&self, octets: &[u8], now: u64) -> Option<Arc<Entry>> {
         let asked = self.asked.get(octets)?;
-        if now < asked.until {
-            return self.find(&asked.key);
+        let entry = asked.entry.upgrade();
+        match entry.filter(|entry| entry.stands.load(Ordering::Relaxed) && now < asked.until) {
+            Some(entry) => {
+                // What is used often has to be known where room is made, but not each time.
+                if entry.uses().is_multiple_of(TOLD_EVERY) {
+                    let _ = self.store.get(&entry.key);
+                }
+                Some(entry)
+            }
+            None => {
+                self.asked.remove(octets);
+                None
+            }
         }
-        self.asked.remove(octets);
-        None
     }
 
-    /// Keeps in mind that these octets of a request ask for an entry's key, until then.
-    pub fn remember(&self, octets: &[u8], entry: &Entry, until: u64) {
-        let key = Arc::clone(&entry.key);
-        self.asked.insert(octets.into(), Asked { key, until });
+    /// Keeps in mind that these octets of a request ask for an answer, until then.
+    pub fn remember(&self, octets: &[u8], entry: &Arc<Entry>, until: u64) {
+        let entry = Arc::downgrade(entry);
+        self.asked.insert(octets.into(), Asked { entry, until });
     }
 
     /// Puts an entry in the place of an older one.
     pub fn keep(&self, entry: Arc<Entry>) {
-        self.store
-            .insert(Arc::clone(&entry.key), Kept::Answer(entry));
+        self.store.insert(entry.key.clone(), Kept::Answer(entry));
     }
 
     /// How many entries there are, and the octets they take with what else is kept.
@@ -318,7 +361,9 @@ impl<F: Clone> Cache<F> {
 
     /// Takes an entry out.
     pub fn forget(&self, key: &Key) {
-        self.store.remove(key);
+        if let Some((_, kept)) = self.store.remove(key) {
+            kept.leaves();
+        }
     }
 
     /// Takes out whatever says *good* of a serial, or may say so, by whichever hash it was asked for.

@@ -9,6 +9,11 @@ use hyper::header::HeaderValue;
 
 use crate::response::Times;
 
+/// Octets of an entity tag: SHA-256 in hexadecimal digits, and quotes.
+const TAG: usize = 2 * 32 + 2;
+/// Octets of an IMF-fixdate.
+const DATE: usize = 29;
+
 /// The fields of an answer to GET that stay what they are.
 #[derive(Debug)]
 pub struct Fields {
@@ -21,22 +26,27 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Of an answer with this SHA-256.
-    pub fn new(digest: &[u8; 32], times: Times) -> Self {
-        let mut tag = String::with_capacity(66);
-        tag.push('"');
+    /// Those of an answer with this SHA-256, and the answer: one piece of memory holds all their octets.
+    pub fn behind(der: &[u8], digest: &[u8; 32], times: Times) -> (Bytes, Self) {
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        let mut all = Vec::with_capacity(der.len() + TAG + 2 * DATE);
+        all.extend_from_slice(der);
+        all.push(b'"');
         for octet in digest {
-            for digit in [octet >> 4, octet & 15] {
-                let digit = char::from_digit(digit.into(), 16).unwrap_or('0');
-                tag.push(digit.to_ascii_uppercase());
-            }
+            all.extend([digit(octet >> 4), digit(octet & 15)]);
         }
-        tag.push('"');
-        Self {
-            tag: value(tag),
-            last_modified: value(imf_fixdate(times.this_update)),
-            expires: value(imf_fixdate(times.next_update)),
-        }
+        all.push(b'"');
+        all.extend_from_slice(imf_fixdate(times.this_update).as_bytes());
+        all.extend_from_slice(imf_fixdate(times.next_update).as_bytes());
+        let mut all = Bytes::from(all);
+        let der = all.split_to(der.len());
+        let fields = Self {
+            tag: value(all.split_to(TAG)),
+            last_modified: value(all.split_to(DATE)),
+            expires: value(all),
+        };
+        (der, fields)
     }
 }
 
@@ -60,6 +70,6 @@ fn imf_fixdate(seconds: u64) -> String {
 }
 
 /// Of text that has no control characters.
-pub fn value(text: String) -> HeaderValue {
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
+pub fn value(text: impl Into<Bytes>) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text.into()).unwrap_or(HeaderValue::from_static(""))
 }

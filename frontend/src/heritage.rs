@@ -16,6 +16,7 @@ use tokio::task::yield_now;
 use crate::answer::Responder;
 use crate::cache::{Inherited, Kept, Key};
 use crate::issuer::{ALGORITHMS, Line};
+use crate::serial::Serial;
 use crate::status::{Revocation, Said};
 
 /// What a pipe begins with.
@@ -217,7 +218,7 @@ pub async fn leave(responder: &Responder, mut pipe: Sender) -> io::Result<()> {
             line,
             hash: key.hash,
             parameters: key.parameters,
-            serial: key.serial.clone(),
+            serial: Box::from(&*key.serial),
             said,
             der,
         };
@@ -270,7 +271,7 @@ pub async fn take(responder: &Responder, mut pipe: Receiver) {
                 key,
                 hash: left.hash,
                 parameters: left.parameters,
-                serial: left.serial,
+                serial: Serial::from(&*left.serial),
             };
             let (der, said) = (left.der, left.said);
             if !responder.cache().inherit(key, Inherited { der, said }) {

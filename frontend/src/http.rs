@@ -310,7 +310,7 @@ fn got(answer: &Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<By
         }
         Answer::Unsettled(_) | Answer::Error(_) => return answered(answer),
     };
-    let fields = reply.fields();
+    let fields = &reply.fields;
     // A clock that was set back meanwhile must not make an answer younger than its date (RFC 9110 section 8.8.2.1).
     let last_modified = reply.times.this_update.min(now);
     let mut outcome = Outcome::Whole;

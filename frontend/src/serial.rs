@@ -1,5 +1,48 @@
 //! Serial numbers: the content octets of their INTEGER, and the hexadecimal digits that people and tables write.
 
+use std::ops::Deref;
+
+/// Octets that stand in a [`Serial`] itself: as many as a certificate's can have.
+const IN_PLACE: usize = 21;
+
+/// The content octets of a serial's INTEGER. Those that a certificate can carry need no memory elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Serial(Place);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Place {
+    /// So many octets, and zeros.
+    Here(u8, [u8; IN_PLACE]),
+    /// More than fit.
+    Elsewhere(Box<[u8]>),
+}
+
+impl From<&[u8]> for Serial {
+    fn from(serial: &[u8]) -> Self {
+        let mut octets = [0; IN_PLACE];
+        let place = u8::try_from(serial.len())
+            .ok()
+            .zip(octets.get_mut(..serial.len()));
+        Self(match place {
+            Some((length, place)) => {
+                place.copy_from_slice(serial);
+                Place::Here(length, octets)
+            }
+            None => Place::Elsewhere(serial.into()),
+        })
+    }
+}
+
+impl Deref for Serial {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Place::Here(length, octets) => octets.get(..(*length).into()).unwrap_or_default(),
+            Place::Elsewhere(octets) => octets,
+        }
+    }
+}
+
 /// Whether a certificate could carry this serial (RFC 5280 section 4.1.2.2): only of such a one can there be a record, and
 /// only of such a one can it be said that it was never issued.
 pub fn is_issuable(serial: &[u8]) -> bool {
