@@ -3,6 +3,7 @@
 //! of the clock. Trusts nothing that a client sends, waits for nothing without end.
 
 use std::convert::Infallible;
+use std::iter::once;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
@@ -62,10 +64,12 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Ser
             .max_buf_size(LARGEST_HEADER)
             .serve_connection(TokioIo::new(stream), service)
     );
+    // Of what has not woken it, it asks nothing again: the connection is polled twice for each request.
+    let mut end: FuturesUnordered<_> = once(serving.idle_connections_end()).collect();
     tokio::select! {
         biased;
         _ = connection.as_mut() => {} // however it ended, it is the client's affair
-        () = serving.idle_connections_end() => {
+        Some(()) = end.next() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
