@@ -4,32 +4,32 @@
 
 use libfuzzer_sys::fuzz_target;
 use ocsp_frontend::serial;
-use ocsp_frontend::status::index::{Rows, rows};
+use ocsp_frontend::status::index::rows::Rows;
 use ocsp_wire::Reason;
 
 fuzz_target!(|octets: &[u8]| {
-    let Ok(read) = rows(octets) else {
+    let Ok(read) = Rows::read(octets) else {
         return;
     };
-    assert_eq!(rows(written(&read).as_bytes()).as_ref(), Ok(&read));
+    assert_eq!(Rows::read(written(&read).as_bytes()).as_ref(), Ok(&read));
 
     let lines: Vec<&[u8]> = octets.split_inclusive(|octet| *octet == b'\n').collect();
-    let begun = rows(&lines[..lines.len() / 2].concat()).unwrap();
-    for (serial, revoked) in &begun {
-        assert!(revoked.is_none() || read[serial].is_some());
+    let begun = Rows::read(&*lines[..lines.len() / 2].concat()).unwrap();
+    for (serial, revoked) in begun.iter() {
+        assert!(revoked.is_none() || read.get(serial).unwrap().is_some());
     }
     let mut turned = lines;
     turned.reverse();
-    let turned = rows(&turned.concat()).unwrap();
+    let turned = Rows::read(&*turned.concat()).unwrap();
     assert_eq!(turned.len(), read.len());
-    for (serial, revoked) in &turned {
-        assert_eq!(revoked.is_some(), read[serial].is_some());
+    for (serial, revoked) in turned.iter() {
+        assert_eq!(revoked.is_some(), read.get(serial).unwrap().is_some());
     }
 });
 
 fn written(rows: &Rows) -> String {
     let mut text = String::new();
-    for (serial, revoked) in rows {
+    for (serial, revoked) in rows.iter() {
         let (status, revoked) = match revoked {
             None => ("V", String::new()),
             Some(revocation) => {

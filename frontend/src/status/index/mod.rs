@@ -2,17 +2,19 @@
 //! that is being written, is momentarily absent (`openssl ca` renames twice) or has a line that cannot be read leaves the
 //! last good one in use, and says so. Trusts the file to be the CA's, not to be well formed.
 
-use std::collections::HashMap;
-use std::fs::{self, Metadata};
+pub mod rows;
+
+use std::fs::{self, File, Metadata};
+use std::io::BufReader;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use ocsp_child::log;
-use ocsp_wire::Reason;
 
-use super::{NoAnswer, Proof, Record, Revocation};
+use self::rows::Rows;
+use super::{NoAnswer, Proof, Record};
 use crate::serial;
 
 /// Between two looks at the file.
@@ -21,9 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const STILL_WITHIN: Duration = Duration::from_secs(5);
 /// Between two log lines about one trouble that stays.
 const REPEAT_EVERY: Duration = Duration::from_secs(60);
-
-/// Serials (content octets of their INTEGER) and their revocations.
-pub type Rows = HashMap<Box<[u8]>, Option<Revocation>>;
 
 /// An `index.txt` and the folder of its certificates.
 pub struct Index {
@@ -109,10 +108,7 @@ impl Index {
             None => Proof::None,
             Some(folder) => Proof::File(folder.join(format!("{}.pem", serial::digits(serial)))),
         };
-        Ok(Some(Record {
-            revoked: *revoked,
-            proof,
-        }))
+        Ok(Some(Record { revoked, proof }))
     }
 
     /// Starts the thread that looks at the file every second and reads it when it has changed and stands still.
@@ -214,140 +210,12 @@ fn failed(file: &Path, what: &dyn std::fmt::Display) -> String {
 /// Reads the whole file. It must be the same before and after.
 fn load(file: &Path) -> Result<(Rows, Look), String> {
     let before = fs::metadata(file).map_err(|error| failed(file, &error))?;
-    let octets = fs::read(file).map_err(|error| failed(file, &error))?;
+    let opened = File::open(file).map_err(|error| failed(file, &error))?;
+    let rows = Rows::read(BufReader::new(opened));
     let after = fs::metadata(file).map_err(|error| failed(file, &error))?;
     if look(&before) != look(&after) {
         return Err(failed(file, &"changed while it was read"));
     }
-    let rows = rows(&octets).map_err(|what| failed(file, &what))?;
+    let rows = rows.map_err(|what| failed(file, &what))?;
     Ok((rows, look(&after)))
-}
-
-/// The rows of a whole file, which ends with a line's end. The error says which line is wrong, and how.
-pub fn rows(octets: &[u8]) -> Result<Rows, String> {
-    let text = String::from_utf8_lossy(octets);
-    if !text.is_empty() && !text.ends_with('\n') {
-        return Err("its last line has no end: it is half written".to_owned());
-    }
-    let mut rows = Rows::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (serial, revoked) = row(line).map_err(|what| format!("line {number}: {what}"))?;
-        // A serial that stands twice: revoked wins.
-        let kept = rows.entry(serial).or_insert(None);
-        *kept = kept.or(revoked);
-    }
-    Ok(rows)
-}
-
-type Row = (Box<[u8]>, Option<Revocation>);
-
-/// Status, expiry, revocation, serial, file name, subject; separated by tabs.
-fn row(line: &str) -> Result<Row, String> {
-    let fields: Vec<&str> = line.split('\t').collect();
-    let &[status, expiry, revocation, serial, _, _] = fields.as_slice() else {
-        return Err(format!(
-            "has {} fields, 6 separated by tabs were expected",
-            fields.len()
-        ));
-    };
-    time(expiry).ok_or_else(|| {
-        format!("the expiry is {expiry:?}, YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ was expected")
-    })?;
-    let serial = serial::from_digits(serial)
-        .ok_or_else(|| format!("the serial is {serial:?}, hexadecimal was expected"))?;
-    let revoked = match (status, revocation) {
-        ("V" | "E", "") => None,
-        ("V" | "E", _) => {
-            return Err(format!(
-                "status {status} with a revocation, none was expected"
-            ));
-        }
-        ("R", revocation) => Some(self::revocation(revocation)?),
-        (status, _) => return Err(format!("the status is {status:?}, V, R or E was expected")),
-    };
-    Ok((serial, revoked))
-}
-
-/// `date[,reason[,argument]]`
-fn revocation(field: &str) -> Result<Revocation, String> {
-    let mut parts = field.splitn(3, ',');
-    let date = parts.next().unwrap_or_default();
-    let time = time(date).ok_or_else(|| {
-        format!("revoked at {date:?}, YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ was expected")
-    })?;
-    let reason = match parts.next() {
-        // removeFromCRL belongs into delta CRLs: the row says revoked, so it is, without that reason.
-        None | Some("unspecified" | "removeFromCRL") => None,
-        Some("keyCompromise" | "keyTime") => Some(Reason::KeyCompromise),
-        Some("CACompromise" | "CAkeyTime") => Some(Reason::CaCompromise),
-        Some("affiliationChanged") => Some(Reason::AffiliationChanged),
-        Some("superseded") => Some(Reason::Superseded),
-        Some("cessationOfOperation") => Some(Reason::CessationOfOperation),
-        Some("certificateHold" | "holdInstruction") => Some(Reason::CertificateHold),
-        Some("privilegeWithdrawn") => Some(Reason::PrivilegeWithdrawn),
-        Some("AACompromise") => Some(Reason::AaCompromise),
-        Some(other) => {
-            return Err(format!(
-                "the reason is {other:?}, one of RFC 5280 was expected"
-            ));
-        }
-    };
-    Ok(Revocation { time, reason })
-}
-
-/// Seconds since 1970 of YYMMDDHHMMSSZ (1950 to 2049) or YYYYMMDDHHMMSSZ.
-fn time(text: &str) -> Option<u64> {
-    let digits = text
-        .strip_suffix('Z')
-        .filter(|digits| digits.bytes().all(|octet| octet.is_ascii_digit()))?;
-    let (year, rest) = match digits.len() {
-        12 => {
-            let year: u16 = digits.get(..2)?.parse().ok()?;
-            (
-                if year < 50 { 2000 + year } else { 1900 + year },
-                digits.get(2..)?,
-            )
-        }
-        14 => (digits.get(..4)?.parse().ok()?, digits.get(4..)?),
-        _ => return None,
-    };
-    let two = |at: usize| rest.get(at..at + 2)?.parse().ok();
-    let date = der::DateTime::new(year, two(0)?, two(2)?, two(4)?, two(6)?, two(8)?).ok()?;
-    Some(date.unix_duration().as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_read_as_openssl_writes_them() {
-        let row = |line: &str| row(line).map(|(_, revoked)| revoked);
-        assert_eq!(row("V\t271231235959Z\t\t01\tunknown\t/CN=a"), Ok(None));
-        assert_eq!(row("E\t20491231235959Z\t\t01\tunknown\t/CN=a"), Ok(None));
-        let revoked = |time, reason| Ok(Some(Revocation { time, reason }));
-        assert_eq!(
-            row("R\t271231235959Z\t240102030405Z\t01\tunknown\t/CN=a"),
-            revoked(1_704_164_645, None)
-        );
-        assert_eq!(
-            row("R\t271231235959Z\t20240102030405Z,keyTime,20240101000000Z\t01\tunknown\t/CN=a"),
-            revoked(1_704_164_645, Some(Reason::KeyCompromise))
-        );
-        for broken in [
-            "V\t271231235959Z\t\t01\tunknown",
-            "V\t271231235959Z\t240102030405Z\t01\tunknown\t/CN=a",
-            "R\t271231235959Z\t\t01\tunknown\t/CN=a",
-            "R\t271231235959Z\t249902030405Z\t01\tunknown\t/CN=a",
-            "R\t271231235959Z\t240102030405Z,because\t01\tunknown\t/CN=a",
-            "X\t271231235959Z\t\t01\tunknown\t/CN=a",
-            "V\tsoon\t\t01\tunknown\t/CN=a",
-            "V\t271231235959Z\t\tgg\tunknown\t/CN=a",
-        ] {
-            assert!(row(broken).is_err(), "{broken}");
-        }
-    }
 }
