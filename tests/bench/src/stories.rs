@@ -106,6 +106,16 @@ fn least_and_median(mut values: Vec<f64>, unit: &str) -> String {
     format!("median {middle:.2} {unit} ({least:.2} to {most:.2})")
 }
 
+/// What a process has in memory, and the most that it ever had.
+fn in_memory(name: &str, pid: u32) -> String {
+    let status = status(format!("/proc/{pid}"));
+    let mib = |key: &str| {
+        let kib = status[key].trim_end_matches(" kB").parse::<f64>();
+        kib.unwrap() / 1024.0
+    };
+    format!("{name} {:.0} MiB (most {:.0})", mib("VmRSS"), mib("VmHWM"))
+}
+
 /// p50, p99, p99.9 and the longest, in ms.
 fn latencies(answers: &mut Answers) -> [f64; 4] {
     answers.latencies.sort_unstable();
@@ -366,14 +376,7 @@ impl Teller<'_> {
                 .processes
                 .iter()
                 .filter(|(name, _)| *name != "MariaDB")
-                .map(|(name, pid)| {
-                    let status = status(format!("/proc/{pid}"));
-                    let mib = |key: &str| {
-                        let kib = status[key].trim_end_matches(" kB").parse::<f64>();
-                        kib.unwrap() / 1024.0
-                    };
-                    format!("{name} {:.0} MiB (most {:.0})", mib("VmRSS"), mib("VmHWM"))
-                })
+                .map(|(name, pid)| in_memory(name, *pid))
                 .collect();
         }
         (seconds, memory)
@@ -417,7 +420,33 @@ impl Teller<'_> {
                 format!("{}; {}", least_and_median(seconds, "s"), memory.join(", ")),
             ));
         }
+        lines.push(self.read_again());
         lines
+    }
+
+    /// Replaces the index some times: what the frontend uses of its core until it has read the new one, and what it has in
+    /// memory. The most is that of the old rows and the new.
+    fn read_again(&self) -> Line {
+        let (ca, rows) = (&self.authority.ca, self.authority.rows);
+        let server = Running::daemon(self.effort.cores, self.folder, self.authority, true);
+        let daemon = server.daemon.as_ref().unwrap();
+        let (name, pid) = server.processes[1];
+        let mut seconds = Vec::new();
+        for _ in 0..self.effort.repeats {
+            let before = server.used()[1];
+            let mark = daemon.mark();
+            ca.set_index(&ca.index());
+            daemon.says_after(mark, &format!("{rows} certificates"));
+            seconds.push((server.used()[1] - before) as f64 / 1e9);
+        }
+        line(
+            format!("the frontend's core for a new index.txt of {rows} lines"),
+            format!(
+                "{}; {}",
+                least_and_median(seconds, "s"),
+                in_memory(name, pid)
+            ),
+        )
     }
 
     fn memory(&self, entries: u64) -> Result<Vec<Line>, String> {
