@@ -6,11 +6,11 @@ use ocsp_wire::{
     Evidence, Foreign, GoodPolicy, HashAlgorithm, Item, Ours, Parameters, Reason, Refusal,
     SignRequest, Status, Withdrawn,
 };
-use openssl::sha::sha256;
 
 use crate::certificate;
 use crate::clock::{Clock, NoTime};
 use crate::issuer::{Issuer, Key};
+use crate::key::sha256;
 use crate::memory::{Proven, Revocation, Revoked};
 use crate::response;
 
