@@ -3,22 +3,14 @@
 
 use std::time::Duration;
 
-use der::asn1::{GeneralizedTime, Null, ObjectIdentifier, OctetString};
+use der::asn1::{GeneralizedTime, IntRef, ObjectIdentifier};
 use der::oid::db::rfc5912::{ID_SHA_1, ID_SHA_256, ID_SHA_384, ID_SHA_512};
 use der::oid::db::rfc6960::{ID_PKIX_OCSP_ARCHIVE_CUTOFF, ID_PKIX_OCSP_NONCE};
-use der::{Any, Decode, Encode};
+use der::{Decode, Encode};
 use ocsp_wire::{HashAlgorithm, Parameters, Reason, Refusal};
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::CrlReason;
-use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::AlgorithmIdentifierOwned;
-use x509_ocsp::{
-    CertStatus, OcspGeneralizedTime, ResponderId, ResponseData, RevokedInfo, SingleResponse,
-    Version,
-};
 
 use crate::issuer::Issuer;
-use crate::policy::{CertId, Said, Statement};
+use crate::policy::{CertId, Said, Single, Statement};
 
 /// id-pkix-ocsp-extended-revoke (RFC 6960 section 4.4.8).
 const EXTENDED_REVOKE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.9");
@@ -30,9 +22,7 @@ const BASIC: [u8; 11] = [
 
 /// The complete, signed OCSPResponse as DER.
 pub fn signed(statement: &Statement<'_>) -> Result<Vec<u8>, Refusal> {
-    let data = response_data(statement)?
-        .to_der()
-        .map_err(|_| Refusal::TooLarge)?;
+    let data = response_data(statement)?;
     let signature = statement
         .key
         .signing
@@ -74,140 +64,145 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     octets
 }
 
-fn response_data(statement: &Statement<'_>) -> Result<ResponseData, Refusal> {
-    let (this_update, next_update) = (time(statement.this_update)?, time(statement.next_update)?);
-    let responses = statement
-        .singles
-        .iter()
-        .map(|single| {
-            Ok(SingleResponse {
-                cert_id: cert_id(statement.issuer, &single.of)?,
-                cert_status: cert_status(single.status)?,
-                this_update,
-                next_update: Some(next_update),
-                single_extensions: single.archive_cutoff.map(archive_cutoff).transpose()?,
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(ResponseData {
-        version: Version::V1,
-        responder_id: ResponderId::ByKey(
-            octet_string(&statement.key.key_hash).ok_or(Refusal::Crypto)?,
-        ),
-        produced_at: time(statement.produced_at)?,
-        responses,
-        response_extensions: extensions(statement)?,
-    })
+/// ResponseData: its version is the default, which DER leaves out.
+fn response_data(statement: &Statement<'_>) -> Result<Vec<u8>, Refusal> {
+    let this_update = time(statement.this_update)?;
+    let next_update = tlv(0xa0, &[&time(statement.next_update)?]);
+    let mut responses = Vec::new();
+    for single in &statement.singles {
+        responses.extend(tlv(
+            0x30,
+            &[
+                &cert_id(statement.issuer, &single.of)?,
+                &cert_status(single.status)?,
+                &this_update,
+                &next_update,
+                &archive_cutoff(single)?,
+            ],
+        ));
+    }
+    let by_key = tlv(0xa2, &[&tlv(0x04, &[&statement.key.key_hash])]);
+    Ok(tlv(
+        0x30,
+        &[
+            &by_key,
+            &time(statement.produced_at)?,
+            &tlv(0x30, &[&responses]),
+            &extensions(statement),
+        ],
+    ))
 }
 
 /// The nonce (RFC 9654: an OCTET STRING within the extension's own) and extended-revoke; none at all when both are absent.
-fn extensions(statement: &Statement<'_>) -> Result<Option<Vec<Extension>>, Refusal> {
+fn extensions(statement: &Statement<'_>) -> Vec<u8> {
     let mut extensions = Vec::new();
     if let Some(nonce) = statement.nonce {
-        let wrapped = octet_string(nonce)
-            .and_then(|nonce| nonce.to_der().ok())
-            .ok_or(Refusal::Nonce)?;
-        extensions.push(extension(ID_PKIX_OCSP_NONCE, &wrapped)?);
+        extensions.extend(extension(ID_PKIX_OCSP_NONCE, &tlv(0x04, &[nonce])));
     }
     if statement.extended_revoke {
-        extensions.push(extension(EXTENDED_REVOKE, &[0x05, 0x00])?);
+        extensions.extend(extension(EXTENDED_REVOKE, &[0x05, 0x00]));
     }
-    Ok(if extensions.is_empty() {
-        None
-    } else {
-        Some(extensions)
-    })
+    if extensions.is_empty() {
+        return extensions;
+    }
+    tlv(0xa1, &[&tlv(0x30, &[&extensions])])
 }
 
-/// The archive cutoff (RFC 6960 section 4.4.4), alone in its list.
-fn archive_cutoff(seconds: u64) -> Result<Vec<Extension>, Refusal> {
-    let value = time(seconds)?.to_der().map_err(|_| Refusal::Crypto)?;
-    Ok(vec![extension(ID_PKIX_OCSP_ARCHIVE_CUTOFF, &value)?])
+/// The archive cutoff (RFC 6960 section 4.4.4), alone in its list; none at all where there is none to be said.
+fn archive_cutoff(single: &Single<'_>) -> Result<Vec<u8>, Refusal> {
+    let Some(seconds) = single.archive_cutoff else {
+        return Ok(Vec::new());
+    };
+    let extension = extension(ID_PKIX_OCSP_ARCHIVE_CUTOFF, &time(seconds)?);
+    Ok(tlv(0xa1, &[&tlv(0x30, &[&extension])]))
 }
 
-fn extension(extn_id: ObjectIdentifier, value: &[u8]) -> Result<Extension, Refusal> {
-    let extn_value = octet_string(value).ok_or(Refusal::Crypto)?;
-    Ok(Extension {
-        extn_id,
-        critical: false,
-        extn_value,
-    })
+fn extension(id: ObjectIdentifier, value: &[u8]) -> Vec<u8> {
+    tlv(0x30, &[&tlv(0x06, &[id.as_bytes()]), &tlv(0x04, &[value])])
 }
 
-fn octet_string(octets: &[u8]) -> Option<OctetString> {
-    OctetString::new(octets).ok()
-}
-
-fn time(seconds: u64) -> Result<OcspGeneralizedTime, Refusal> {
+fn time(seconds: u64) -> Result<Vec<u8>, Refusal> {
     GeneralizedTime::from_unix_duration(Duration::from_secs(seconds))
-        .map(OcspGeneralizedTime)
+        .and_then(|time| time.to_der())
         .map_err(|_| Refusal::RevocationTime)
 }
 
-fn cert_status(said: Said) -> Result<CertStatus, Refusal> {
+fn cert_status(said: Said) -> Result<Vec<u8>, Refusal> {
     Ok(match said {
-        Said::Good => CertStatus::good(),
-        Said::Unknown => CertStatus::unknown(),
-        Said::Revoked(revocation) => CertStatus::Revoked(RevokedInfo {
-            revocation_time: time(revocation.time)?,
-            revocation_reason: revocation.reason.map(crl_reason),
-        }),
+        Said::Good => tlv(0x80, &[]),
+        Said::Unknown => tlv(0x82, &[]),
+        Said::Revoked(revocation) => {
+            let reason = revocation.reason.map_or_else(Vec::new, |reason| {
+                tlv(0xa0, &[&tlv(0x0a, &[&[crl_reason(reason)]])])
+            });
+            tlv(0xa1, &[&time(revocation.time)?, &reason])
+        }
     })
 }
 
-fn crl_reason(reason: Reason) -> CrlReason {
+/// CRLReason (RFC 5280 section 5.3.1).
+fn crl_reason(reason: Reason) -> u8 {
     match reason {
-        Reason::KeyCompromise => CrlReason::KeyCompromise,
-        Reason::CaCompromise => CrlReason::CaCompromise,
-        Reason::AffiliationChanged => CrlReason::AffiliationChanged,
-        Reason::Superseded => CrlReason::Superseded,
-        Reason::CessationOfOperation => CrlReason::CessationOfOperation,
-        Reason::CertificateHold => CrlReason::CertificateHold,
-        Reason::PrivilegeWithdrawn => CrlReason::PrivilegeWithdrawn,
-        Reason::AaCompromise => CrlReason::AaCompromise,
+        Reason::KeyCompromise => 1,
+        Reason::CaCompromise => 2,
+        Reason::AffiliationChanged => 3,
+        Reason::Superseded => 4,
+        Reason::CessationOfOperation => 5,
+        Reason::CertificateHold => 6,
+        Reason::PrivilegeWithdrawn => 9,
+        Reason::AaCompromise => 10,
     }
 }
 
-fn cert_id(issuer: &Issuer, of: &CertId<'_>) -> Result<x509_ocsp::CertId, Refusal> {
+fn cert_id(issuer: &Issuer, of: &CertId<'_>) -> Result<Vec<u8>, Refusal> {
     match of {
         CertId::Ours(hash, parameters, serial) => {
             let hashes = issuer.hashes(*hash);
-            fields(oid(*hash), *parameters, &hashes.name, &hashes.key, serial)
-                .ok_or(Refusal::Serial)
+            let oid = oid(*hash);
+            fields(
+                oid.as_bytes(),
+                *parameters,
+                &hashes.name,
+                &hashes.key,
+                serial,
+            )
+            .ok_or(Refusal::Serial)
         }
-        CertId::Foreign(foreign) => ObjectIdentifier::from_bytes(&foreign.algorithm)
-            .ok()
-            .and_then(|algorithm| {
-                fields(
-                    algorithm,
-                    foreign.parameters,
-                    &foreign.name_hash,
-                    &foreign.key_hash,
-                    &foreign.serial,
-                )
-            })
-            .ok_or(Refusal::ForeignMalformed),
+        CertId::Foreign(foreign) => fields(
+            &foreign.algorithm,
+            foreign.parameters,
+            &foreign.name_hash,
+            &foreign.key_hash,
+            &foreign.serial,
+        )
+        .ok_or(Refusal::ForeignMalformed),
     }
 }
 
+/// None, where the octets of the algorithm or of the serial are none of an OBJECT IDENTIFIER or an INTEGER.
 fn fields(
-    oid: ObjectIdentifier,
+    algorithm: &[u8],
     parameters: Parameters,
     name: &[u8],
     key: &[u8],
     serial: &[u8],
-) -> Option<x509_ocsp::CertId> {
-    let parameters = match parameters {
-        Parameters::Absent => None,
-        Parameters::Null => Some(Any::from(Null)),
+) -> Option<Vec<u8>> {
+    ObjectIdentifier::from_bytes(algorithm).ok()?;
+    let serial = tlv(0x02, &[serial]);
+    IntRef::from_der(&serial).ok()?;
+    let parameters: &[u8] = match parameters {
+        Parameters::Absent => &[],
+        Parameters::Null => &[0x05, 0x00],
     };
-    Some(x509_ocsp::CertId {
-        hash_algorithm: AlgorithmIdentifierOwned { oid, parameters },
-        issuer_name_hash: octet_string(name)?,
-        issuer_key_hash: octet_string(key)?,
-        // Not SerialNumber::new, which refuses 20 octets whose highest bit is set.
-        serial_number: SerialNumber::from_der(&tlv(0x02, &[serial])).ok()?,
-    })
+    Some(tlv(
+        0x30,
+        &[
+            &tlv(0x30, &[&tlv(0x06, &[algorithm]), parameters]),
+            &tlv(0x04, &[name]),
+            &tlv(0x04, &[key]),
+            &serial,
+        ],
+    ))
 }
 
 /// The OBJECT IDENTIFIER of a hash algorithm.
