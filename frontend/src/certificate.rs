@@ -5,7 +5,7 @@ use der::asn1::BitStringRef;
 use der::{Decode, Reader, SliceReader, Tag, TagNumber};
 use x509_cert::time::Time;
 
-use crate::tlv::{self, context, inside};
+use crate::tlv::{self, context, inside, rest};
 
 /// Parts of a certificate, as they stand: names are compared and hashed by their octets, and to decode a name may reorder
 /// it.
@@ -34,8 +34,7 @@ impl<'a> Certificate<'a> {
         if fields.peek_tag().ok()? == context(TagNumber::N0) {
             fields.tlv_bytes().ok()?;
         }
-        let mut serial = inside(&mut fields, Tag::Integer)?;
-        let serial = serial.read_slice(serial.remaining_len()).ok()?;
+        let serial = rest(inside(&mut fields, Tag::Integer)?)?;
         inside(&mut fields, Tag::Sequence)?; // the signature's algorithm
         let issuer = tlv::whole(&mut fields, Tag::Sequence)?;
         let mut validity = inside(&mut fields, Tag::Sequence)?;

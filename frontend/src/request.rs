@@ -11,7 +11,7 @@ use ocsp_wire::{HashAlgorithm, Octets, Parameters};
 use x509_cert::ext::Extension;
 use x509_cert::spki::AlgorithmIdentifierRef;
 
-use crate::tlv::{self, context, inside};
+use crate::tlv::{self, context, inside, rest};
 
 /// Certificates in one request.
 const MOST: usize = 100;
@@ -180,11 +180,6 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// All that is left of a value's content.
-fn rest<'a>(mut content: SliceReader<'a>) -> Option<&'a [u8]> {
-    content.read_slice(content.remaining_len()).ok()
-}
-
 /// Extensions, none of which stands twice (RFC 5280 section 4.2).
 fn extensions(der: &[u8]) -> Result<Vec<Extension>, NoQuestion> {
     let extensions = Vec::<Extension>::from_der(der).map_err(|_| Malformed)?;
@@ -274,7 +269,8 @@ fn request(list: &mut SliceReader<'_>) -> Result<CertId, NoQuestion> {
     cert_id(id)
 }
 
-fn cert_id(mut id: SliceReader<'_>) -> Result<CertId, NoQuestion> {
+/// The fields of a CertID, given what it holds.
+pub fn cert_id(mut id: SliceReader<'_>) -> Result<CertId, NoQuestion> {
     let mut next = |tag| inside(&mut id, tag).ok_or(Malformed);
     let mut algorithm = next(Tag::Sequence)?;
     let name_hash = rest(next(Tag::OctetString)?).ok_or(Malformed)?;

@@ -5,21 +5,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use der::asn1::{
-    AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, OctetString, OctetStringRef,
-};
+use der::asn1::{BitStringRef, GeneralizedTime, ObjectIdentifier, OctetString, OctetStringRef};
 use der::oid::db::rfc6960::{ID_PKIX_OCSP_ARCHIVE_CUTOFF, ID_PKIX_OCSP_NONCE};
 use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
 use ocsp_wire::{Item, Reason, SignRequest, Status};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
 use x509_cert::spki::AlgorithmIdentifierRef;
-use x509_ocsp::{CertStatus, OcspGeneralizedTime, ResponderId, ResponseData, SingleResponse};
 
 use crate::answer::now;
 use crate::issuer::Issuer;
-use crate::request::{self, Hash};
-use crate::tlv::{context, inside, whole};
+use crate::request::{self, CertId, Hash, NoQuestion};
+use crate::tlv::{context, inside, rest, whole};
 use crate::verify::{Scheme, Signatory};
 
 /// The OCSPResponseStatus *successful*.
@@ -151,8 +148,8 @@ impl<'a> Parts<'a> {
             None
         } else {
             let mut explicit = inside(&mut basic, context(TagNumber::N0))?;
-            let mut list = inside(&mut explicit, Tag::Sequence)?;
-            let certificates = list.read_slice(list.remaining_len()).ok()?;
+            let list = inside(&mut explicit, Tag::Sequence)?;
+            let certificates = rest(list)?;
             explicit.is_finished().then_some(Some(certificates))?
         };
         [outer, response, explicit, octets, octet_string, basic]
@@ -169,47 +166,47 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What a ResponseData says: of whom, by whom, and nothing else than what was asked.
+/// What a ResponseData says: of whom, by whom, and nothing else than what was asked. It is read where it stands, and compared
+/// octet by octet where only one form is right.
 fn statement(
     der: &[u8],
     asked: &SignRequest,
     issuer: &Issuer,
     signatory: &Signatory,
 ) -> Result<Times, &'static str> {
-    if is_versioned(der) {
+    let mut outer = SliceReader::new(der).map_err(|_| "form")?;
+    let mut data = inside(&mut outer, Tag::Sequence).ok_or("form")?;
+    // In DER the only version there is does not stand there.
+    if data.peek_tag() == Ok(context(TagNumber::N0)) {
         return Err("version");
     }
-    let data = ResponseData::from_der(der).map_err(|_| "form")?;
-    match &data.responder_id {
-        ResponderId::ByKey(hash) if hash.as_bytes() == signatory.key_hash() => {}
-        ResponderId::ByKey(_) | ResponderId::ByName(_) => return Err("responder ID"),
+    by_key(&mut data, signatory)?;
+    let produced_at = seconds(&mut data).ok_or("form")?;
+    let mut responses = inside(&mut data, Tag::Sequence).ok_or("form")?;
+    let said = explicit(&mut data, TagNumber::N1).ok_or("form")?;
+    if !data.is_finished() || !outer.is_finished() {
+        return Err("form");
     }
-    let expected = extensions(asked).ok_or("nonce")?;
-    let said = data.response_extensions;
-    if nonce(said.as_ref()) != nonce(expected.as_ref()) {
-        return Err("nonce");
-    }
-    if said != expected {
-        return Err("list of extensions");
-    }
-    if data.responses.len() != asked.items.len() {
+    compare(said, extensions(asked).ok_or("nonce")?)?;
+    if count(responses.clone()).ok_or("form")? != asked.items.len() {
         return Err("number of certificates");
     }
-    let produced_at = seconds(data.produced_at);
     let mut times: Option<Times> = None;
-    for (single, item) in data.responses.iter().zip(asked.items.iter()) {
-        if !names(single, item, issuer) {
-            return Err("certificate");
+    for item in asked.items.iter() {
+        let single = Single::cut(&mut responses).ok_or("form")?;
+        match request::cert_id(single.id) {
+            Ok(id) if names(&id, item, issuer) => {}
+            Ok(_) | Err(NoQuestion::NotOurs) => return Err("certificate"),
+            Err(NoQuestion::Malformed) => return Err("form"),
         }
-        if !says(single.cert_status, item, produced_at) {
+        if !says(single.status, item, produced_at).ok_or("form")? {
             return Err("status");
         }
-        if single.single_extensions != single_extensions(item, issuer, produced_at).ok_or("time")? {
-            return Err("list of extensions");
-        }
+        let expected = single_extensions(item, issuer, produced_at).ok_or("time")?;
+        compare(single.extensions, expected)?;
         let these = Times {
-            this_update: seconds(single.this_update),
-            next_update: seconds(single.next_update.ok_or("nextUpdate")?),
+            this_update: single.this_update,
+            next_update: single.next_update.ok_or("nextUpdate")?,
         };
         if these.this_update > produced_at
             || these.next_update <= produced_at
@@ -226,12 +223,95 @@ fn statement(
     Ok(times)
 }
 
-/// Whether a version stands there: in DER the only one there is does not.
-fn is_versioned(data: &[u8]) -> bool {
-    let fields = SliceReader::new(data)
-        .ok()
-        .and_then(|mut outer| inside(&mut outer, Tag::Sequence));
-    fields.is_some_and(|fields| fields.peek_tag() == Ok(context(TagNumber::N0)))
+/// A SingleResponse (RFC 6960 section 4.2.1), as it stands.
+struct Single<'a> {
+    id: SliceReader<'a>,
+    status: &'a [u8],
+    this_update: u64,
+    next_update: Option<u64>,
+    /// The list; none where there is none.
+    extensions: Option<&'a [u8]>,
+}
+
+impl<'a> Single<'a> {
+    fn cut(responses: &mut SliceReader<'a>) -> Option<Self> {
+        let mut fields = inside(responses, Tag::Sequence)?;
+        let single = Self {
+            id: inside(&mut fields, Tag::Sequence)?,
+            status: fields.tlv_bytes().ok()?,
+            this_update: seconds(&mut fields)?,
+            next_update: match explicit(&mut fields, TagNumber::N0)? {
+                None => None,
+                Some(time) => Some(all(time, seconds)?),
+            },
+            extensions: explicit(&mut fields, TagNumber::N1)?,
+        };
+        fields.is_finished().then_some(single)
+    }
+}
+
+/// The responder ID: byKey, and this key.
+fn by_key(data: &mut SliceReader<'_>, signatory: &Signatory) -> Result<(), &'static str> {
+    let read = |id: &mut SliceReader<'_>| {
+        let mut explicit = inside(id, context(TagNumber::N2))?;
+        let hash = rest(inside(&mut explicit, Tag::OctetString)?)?;
+        explicit.is_finished().then(|| hash == signatory.key_hash())
+    };
+    if data.peek_tag() == Ok(context(TagNumber::N1)) {
+        return Err("responder ID"); // byName
+    }
+    match read(data) {
+        Some(true) => Ok(()),
+        Some(false) => Err("responder ID"),
+        None => Err("form"),
+    }
+}
+
+/// What an explicit tag holds that may stand next.
+fn explicit<'a>(fields: &mut SliceReader<'a>, number: TagNumber) -> Option<Option<&'a [u8]>> {
+    if fields.is_finished() || fields.peek_tag().ok()? != context(number) {
+        return Some(None);
+    }
+    Some(Some(rest(inside(fields, context(number))?)?))
+}
+
+/// One value that is all there is.
+fn all<T>(octets: &[u8], read: impl Fn(&mut SliceReader<'_>) -> Option<T>) -> Option<T> {
+    let mut reader = SliceReader::new(octets).ok()?;
+    let value = read(&mut reader)?;
+    reader.is_finished().then_some(value)
+}
+
+/// A GeneralizedTime, in seconds since 1970.
+fn seconds(fields: &mut SliceReader<'_>) -> Option<u64> {
+    let time = GeneralizedTime::decode(fields).ok()?;
+    Some(time.to_unix_duration().as_secs())
+}
+
+/// How many values there are.
+fn count(mut list: SliceReader<'_>) -> Option<usize> {
+    let mut count = 0;
+    while !list.is_finished() {
+        list.tlv_bytes().ok()?;
+        count += 1;
+    }
+    Some(count)
+}
+
+/// Whether a list of extensions is the expected one, octet by octet.
+fn compare(said: Option<&[u8]>, expected: Option<Vec<Extension>>) -> Result<(), &'static str> {
+    let encoded = expected.as_ref().map(Encode::to_der);
+    let encoded = encoded.transpose().map_err(|_| "list of extensions")?;
+    if said == encoded.as_deref() {
+        return Ok(());
+    }
+    let said = said.map(Vec::<Extension>::from_der);
+    let said = said.transpose().map_err(|_| "form")?;
+    Err(if nonce(said.as_ref()) == nonce(expected.as_ref()) {
+        "list of extensions"
+    } else {
+        "nonce"
+    })
 }
 
 /// The extensions that the signer makes, in its order: the nonce (RFC 9654), and extended-revoke where a serial is answered
@@ -285,52 +365,47 @@ fn nonce(extensions: Option<&Vec<Extension>>) -> Option<&Extension> {
         .find(|extension| extension.extn_id == ID_PKIX_OCSP_NONCE)
 }
 
-fn seconds(time: OcspGeneralizedTime) -> u64 {
-    time.0.to_unix_duration().as_secs()
-}
-
-fn names(single: &SingleResponse, item: &Item, issuer: &Issuer) -> bool {
-    let id = &single.cert_id;
-    let (algorithm, parameters, name, key, serial) = match item {
+fn names(id: &CertId, item: &Item, issuer: &Issuer) -> bool {
+    let (name, key) = (&*id.name_hash, &*id.key_hash);
+    match item {
         Item::Ours(ours) => {
-            let (name, key) = issuer.hashes(ours.hash);
-            (
-                request::oid(&Hash::Known(ours.hash)),
-                ours.parameters,
-                name,
-                key,
-                &ours.serial,
-            )
+            id.hash == Hash::Known(ours.hash)
+                && id.parameters == ours.parameters
+                && (name, key) == issuer.hashes(ours.hash)
+                && id.serial == ours.serial
         }
-        Item::Foreign(foreign) => (
-            foreign.algorithm.clone(),
-            foreign.parameters,
-            &*foreign.name_hash,
-            &*foreign.key_hash,
-            &foreign.serial,
-        ),
-    };
-    let given = id.hash_algorithm.parameters.as_ref().map(AnyRef::from);
-    id.hash_algorithm.oid.as_bytes() == &*algorithm
-        && request::parameters(given) == Some(parameters)
-        && id.issuer_name_hash.as_bytes() == name
-        && id.issuer_key_hash.as_bytes() == key
-        && id.serial_number.as_bytes() == &**serial
+        Item::Foreign(foreign) => {
+            request::oid(&id.hash) == foreign.algorithm
+                && id.parameters == foreign.parameters
+                && (name, key) == (&*foreign.name_hash, &*foreign.key_hash)
+                && id.serial == foreign.serial
+        }
+    }
 }
 
-fn says(said: CertStatus, item: &Item, produced_at: u64) -> bool {
-    match (said, status(item)) {
-        (CertStatus::Good(_), Status::Good) | (CertStatus::Unknown(_), Status::Unknown) => true,
-        (CertStatus::Revoked(said), Status::Revoked { time, reason }) => {
-            seconds(said.revocation_time) == time.min(produced_at)
-                && said.revocation_reason == reason.map(crl_reason)
+/// Whether a CertStatus says what was asked to be said; none where it is none.
+fn says(said: &[u8], item: &Item, produced_at: u64) -> Option<bool> {
+    let status = status(item);
+    let revoked = match said {
+        [0x80, 0] => return Some(status == Status::Good),
+        [0x82, 0] => return Some(status == Status::Unknown),
+        said => all(said, |outer| {
+            let mut info = inside(outer, context(TagNumber::N1))?;
+            let time = seconds(&mut info)?;
+            let reason = match explicit(&mut info, TagNumber::N0)? {
+                None => None,
+                Some(reason) => Some(CrlReason::from_der(reason).ok()?),
+            };
+            info.is_finished().then_some((time, reason))
+        })?,
+    };
+    Some(match status {
+        Status::Revoked { time, reason } => {
+            revoked == (time.min(produced_at), reason.map(crl_reason))
         }
-        (CertStatus::Revoked(said), Status::NeverIssued) => {
-            seconds(said.revocation_time) == 0
-                && said.revocation_reason == Some(CrlReason::CertificateHold)
-        }
-        (CertStatus::Good(_) | CertStatus::Revoked(_) | CertStatus::Unknown(_), _) => false,
-    }
+        Status::NeverIssued => revoked == (0, Some(CrlReason::CertificateHold)),
+        Status::Good | Status::Unknown => false,
+    })
 }
 
 /// What was asked to be said.

@@ -29,3 +29,8 @@ pub fn whole<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Option<&'a [u8]> {
     let found = SliceReader::new(value).ok()?.peek_tag().ok()?;
     (found == tag).then_some(value)
 }
+
+/// All that is left of a value's content.
+pub fn rest<'a>(mut content: SliceReader<'a>) -> Option<&'a [u8]> {
+    content.read_slice(content.remaining_len()).ok()
+}
