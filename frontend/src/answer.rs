@@ -11,10 +11,10 @@ use ocsp_frontend_settings::{NoRecord, Nonce, NonceOverload};
 use ocsp_wire::{
     Evidence, Foreign, Item, List, Octets, Ours, Reason, Refusal, SignRequest, Status,
 };
-use openssl::sha::sha256;
 
 use crate::cache::{Cache, Entry, Inherited, Key, renew_by};
 use crate::counts::Counts;
+use crate::digest::sha256;
 use crate::fields::Fields;
 use crate::issuer::{Issuer, Issuers, Line};
 use crate::request::{self, CertId, Hash, NoQuestion, Question};

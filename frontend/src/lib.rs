@@ -17,6 +17,7 @@ pub mod choice;
 pub mod conditional;
 pub mod control;
 pub mod counts;
+pub mod digest;
 pub mod expiry;
 pub mod fields;
 pub mod heritage;

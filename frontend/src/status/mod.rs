@@ -15,11 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use ocsp_frontend_settings as settings;
 use ocsp_wire::{Certificate, Evidence, Reason, Status};
-use openssl::sha::sha256;
 use tokio::time::Instant;
 
 use crate::control::Launcher;
 use crate::counts::SourceCounts;
+use crate::digest::sha256;
 use crate::issuer::Issuer;
 use crate::pem;
 
