@@ -53,6 +53,7 @@ impl Arguments {
             cores: Cores {
                 servers: 0,
                 generator: 1,
+                shared: false,
             },
             out: PathBuf::from("target/bench"),
         };
@@ -174,7 +175,8 @@ fn measure(
         report.add(scene, effort.play(scene, authority, folder)?);
     }
     for (name, story) in &arguments.stories {
-        let lines = story.tell(effort, &authorities[&false], folder, arguments.entries);
+        let authority = &authorities[&(story.kind() == Kind::Rsa)];
+        let lines = story.tell(effort, authority, folder, arguments.entries);
         report.add_lines(lines.map_err(|why| format!("{name}: {why}"))?);
     }
     Ok(())
@@ -195,23 +197,21 @@ fn authorities(
         let more = ["--skip-log-bin", "--innodb-buffer-pool-size=512M"];
         Arc::new(DbServer::new(&more))
     });
-    let index_is_told = arguments
-        .stories
-        .iter()
-        .any(|(_, story)| *story == Story::Index);
+    let mut stories = arguments.stories.iter();
+    let index_is_told = stories.any(|(_, story)| *story == Story::Index || story.asks_index());
     let index = index_is_told || asks(&[Which::DaemonIndex, Which::Openssl]);
     let mut found = BTreeMap::new();
     for kind in [Kind::P256, Kind::Rsa] {
         let scenes = arguments.scenes.iter().filter(|scene| scene.kind == kind);
-        // Stories are of P-256 alone.
-        let stories = arguments.stories.iter().filter(|_| kind == Kind::P256);
+        let stories = arguments.stories.iter().map(|(_, story)| story);
+        let stories = stories.filter(|story| story.kind() == kind);
         let asked = scenes.map(|scene| effort.proven(scene)).max();
-        let told = stories
-            .map(|(_, story)| story.proven(arguments.entries))
-            .max();
-        if let Some(proven) = asked.max(told) {
-            // What only stories ask about, they ask of the table.
-            let index = index.then_some(asked.unwrap_or(1000));
+        let told = |story: &Story| story.proven(effort, arguments.entries);
+        let of_index = stories.clone().filter(|story| story.asks_index());
+        let of_index = of_index.map(told).max();
+        if let Some(proven) = asked.max(stories.map(told).max()) {
+            // What the other stories ask about, they ask of the table.
+            let index = index.then_some(asked.max(of_index).unwrap_or(1000));
             let authority =
                 Authority::new(folder, kind, proven, arguments.rows, Some(&server), index);
             found.insert(kind == Kind::Rsa, authority);

@@ -154,15 +154,12 @@ pub const SCENES: &[Scene] = &[
     ),
 ];
 
-impl Asked {
-    /// A scene of ECDSA P-256 with such questions, by POST.
-    pub fn scene(self) -> &'static Scene {
-        let mut scenes = SCENES.iter();
-        let found = scenes.find(|scene| {
-            scene.asked == self && scene.method == Method::Post && scene.kind == Kind::P256
-        });
-        found.unwrap()
-    }
+/// A scene with such questions, by POST.
+pub fn scene_of(asked: Asked, kind: Kind) -> &'static Scene {
+    let mut scenes = SCENES.iter();
+    let found = scenes
+        .find(|scene| scene.asked == asked && scene.method == Method::Post && scene.kind == kind);
+    found.unwrap()
 }
 
 /// What one measurement found.
@@ -248,12 +245,11 @@ impl Effort {
         authority: &Authority,
         folder: &Folder,
     ) -> Result<Vec<Outcome>, String> {
-        let mut servers = scene.servers.to_vec();
-        if Running::before().is_some() {
-            servers.insert(1, Which::Before);
-        }
-        let running = servers.iter();
-        let running = running.map(|which| self.start(*which, authority, folder));
+        let with_before = scene.servers.iter().flat_map(|which| {
+            let before = which.before().filter(|_| Running::before().is_some());
+            [Some(*which), before].into_iter().flatten()
+        });
+        let running = with_before.map(|which| self.start(which, authority, folder));
         let running: Vec<Running> = running.collect();
         let mut results = Vec::new();
         let mut signatures = Vec::new();
@@ -309,8 +305,9 @@ impl Effort {
     fn start(&self, which: Which, authority: &Authority, folder: &Folder) -> Running {
         match which {
             Which::Daemon => Running::daemon(self.cores, folder, authority, false),
-            Which::Before => Running::before_of(self.cores, folder, authority),
+            Which::Before => Running::before_of(self.cores, folder, authority, false),
             Which::DaemonIndex => Running::daemon(self.cores, folder, authority, true),
+            Which::BeforeIndex => Running::before_of(self.cores, folder, authority, true),
             Which::Openssl | Which::Signature => Running::openssl(self.cores, authority),
             Which::Hyper | Which::Nginx => {
                 // The octets that the daemon answers.
@@ -448,7 +445,8 @@ impl Effort {
     }
 }
 
-fn own() -> u64 {
+/// What this thread has used of its core until now, in ns.
+pub fn own() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse().unwrap()
 }

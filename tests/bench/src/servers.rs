@@ -21,28 +21,35 @@ pub struct Cores {
     pub servers: usize,
     /// Of the generator.
     pub generator: usize,
+    /// Whether the servers may have what the generator leaves of its core.
+    pub shared: bool,
 }
 
 impl Cores {
     /// Puts this thread, and what it starts from now on, on the generator's core.
     pub fn on_generator(self) {
-        pin(self.generator);
+        pin(&[self.generator]);
     }
 
     /// Starts something on the servers' core.
     pub fn on_servers<T>(self, start: impl FnOnce() -> T) -> T {
-        pin(self.servers);
+        match self.shared {
+            false => pin(&[self.servers]),
+            true => pin(&[self.servers, self.generator]),
+        }
         let started = start();
-        pin(self.generator);
+        pin(&[self.generator]);
         started
     }
 }
 
-fn pin(core: usize) {
-    let mut cores = CpuSet::new();
-    cores.set(core).unwrap();
-    sched_setaffinity(Pid::from_raw(0), &cores)
-        .unwrap_or_else(|error| panic!("core {core}: {error}"));
+fn pin(cores: &[usize]) {
+    let mut set = CpuSet::new();
+    for core in cores {
+        set.set(*core).unwrap();
+    }
+    sched_setaffinity(Pid::from_raw(0), &set)
+        .unwrap_or_else(|error| panic!("cores {cores:?}: {error}"));
 }
 
 /// What is measured.
@@ -54,6 +61,8 @@ pub enum Which {
     Before,
     /// The daemon, with statuses from an `index.txt`.
     DaemonIndex,
+    /// The other build, likewise.
+    BeforeIndex,
     /// A bare hyper server: a fixed body.
     Hyper,
     /// nginx: a static file.
@@ -71,6 +80,7 @@ impl Which {
             Self::Daemon => "ocsp-server, MariaDB",
             Self::Before => "ocsp-server before, MariaDB",
             Self::DaemonIndex => "ocsp-server, index.txt",
+            Self::BeforeIndex => "ocsp-server before, index.txt",
             Self::Hyper => "bare hyper, fixed body",
             Self::Nginx => "nginx, static file",
             Self::Openssl => "openssl ocsp, index.txt",
@@ -80,7 +90,19 @@ impl Which {
 
     /// Whether it is the daemon.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Daemon | Self::Before | Self::DaemonIndex)
+        match self {
+            Self::Daemon | Self::Before | Self::DaemonIndex | Self::BeforeIndex => true,
+            Self::Hyper | Self::Nginx | Self::Openssl | Self::Signature => false,
+        }
+    }
+
+    /// The other build that is measured beside this one.
+    pub fn before(self) -> Option<Self> {
+        match self {
+            Self::Daemon => Some(Self::Before),
+            Self::DaemonIndex => Some(Self::BeforeIndex),
+            _ => None,
+        }
     }
 }
 
@@ -113,14 +135,14 @@ impl Running {
         std::env::var_os("OCSP_BENCH_BEFORE").map(PathBuf::from)
     }
 
-    /// Starts the other build.
-    pub fn before_of(cores: Cores, folder: &Folder, authority: &Authority) -> Self {
+    /// Starts the other build, with statuses of an authority's table or index.
+    pub fn before_of(cores: Cores, folder: &Folder, authority: &Authority, index: bool) -> Self {
         let programs = Self::before().unwrap();
-        let config = head(ADMIN) + &authority.sections(false);
+        let config = head(ADMIN) + &authority.sections(index);
         let launcher = programs.join("ocsp-server");
-        let database = authority.database.as_ref();
+        let database = authority.database.as_ref().filter(|_| !index);
         let mut running = Self::daemon_by(&launcher, cores, folder, &config, database);
-        running.which = Which::Before;
+        running.which = running.which.before().unwrap_or(running.which);
         running
     }
 
@@ -315,10 +337,14 @@ fn listens(address: SocketAddr) {
     until(&format!("{address} listens"), || Client::to(address).ok());
 }
 
-/// What one signature takes of the servers' core, in µs, by `openssl speed`.
+/// What one signature takes of the servers' core, in µs, by `openssl speed`; where they have two, half of that.
 pub fn raw(cores: Cores, algorithm: &str) -> f64 {
     let mut command = Command::new("openssl");
-    command.args(["speed", "-seconds", "1", "-mr", algorithm]);
+    command.args(["speed", "-seconds", "1", "-mr"]);
+    if cores.shared {
+        command.args(["-multi", "2"]);
+    }
+    command.arg(algorithm);
     let output = cores.on_servers(|| command.stderr(Stdio::null()).output().unwrap());
     let said = String::from_utf8(output.stdout).unwrap();
     // +F2:2:2048:SIGNATURES:VERIFICATIONS or +F4:3:256:SIGNATURES:VERIFICATIONS, in a second of CPU time.

@@ -20,8 +20,8 @@ use crate::load::{Answers, Load, drive_all};
 use crate::plan::{Authority, Serials, hex, place, serial};
 use crate::questions::{Questions, post};
 use crate::report::median;
-use crate::scenes::{Asked, Effort, WARM};
-use crate::servers::Running;
+use crate::scenes::{Asked, Effort, WARM, own, scene_of};
+use crate::servers::{Cores, Running, raw};
 
 /// A story.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,26 +38,46 @@ pub enum Story {
     Index,
     /// What a cached answer takes.
     Memory,
+    /// What it costs to have an answer signed, beside the signature.
+    Boundary,
+    /// How much of both cores goes into signatures.
+    Cores,
 }
 
 /// All of them, as the command line names them.
-pub const STORIES: [(&str, Story); 6] = [
+pub const STORIES: [(&str, Story); 8] = [
     ("floods", Story::Floods),
     ("revocation", Story::Revocation),
     ("reload", Story::Reload),
     ("start", Story::Start),
     ("index", Story::Index),
     ("memory", Story::Memory),
+    ("boundary", Story::Boundary),
+    ("cores", Story::Cores),
 ];
 
 /// A line of the report: what, and figures.
 pub type Line = [String; 2];
 
 impl Story {
-    /// How many proven serials it needs.
-    pub fn proven(self, entries: u64) -> u64 {
+    /// By what it has answers signed.
+    pub fn kind(self) -> Kind {
         match self {
-            Self::Start | Self::Index => 1000,
+            Self::Cores => Kind::Rsa,
+            _ => Kind::P256,
+        }
+    }
+
+    /// Whether it asks about serials of an `index.txt`.
+    pub fn asks_index(self) -> bool {
+        matches!(self, Self::Boundary | Self::Cores)
+    }
+
+    /// How many proven serials it needs.
+    pub fn proven(self, effort: &Effort, entries: u64) -> u64 {
+        match self {
+            Self::Start | Self::Index | Self::Boundary => 1000,
+            Self::Cores => 2 * effort.proven(scene_of(Asked::Fresh, Kind::Rsa)),
             Self::Floods | Self::Reload | Self::Revocation => WARM + 2000,
             Self::Memory => entries.max(WARM),
         }
@@ -83,6 +103,8 @@ impl Story {
             Self::Start => Ok(teller.start()),
             Self::Index => Ok(teller.index()),
             Self::Memory => teller.memory(entries),
+            Self::Boundary => teller.boundary(),
+            Self::Cores => teller.cores(),
         }
     }
 }
@@ -160,7 +182,7 @@ impl Teller<'_> {
         connections: usize,
         time: Duration,
     ) -> (Load, Questions) {
-        let scene = asked.scene();
+        let scene = scene_of(asked, Kind::P256);
         let mut load = self.effort.load(scene, server, time);
         load.connections = connections;
         load.disturbed = true;
@@ -458,9 +480,11 @@ impl Teller<'_> {
         // What is allocated once is there already.
         self.ask(&server, Asked::Nonce, 1, 64, Duration::from_secs(1))?;
         let before = server.resident();
-        let load = self
-            .effort
-            .load(Asked::Fresh.scene(), &server, Duration::from_secs(3600));
+        let load = self.effort.load(
+            scene_of(Asked::Fresh, Kind::P256),
+            &server,
+            Duration::from_secs(3600),
+        );
         let questions = self.effort.serials(self.authority, entries);
         right(load.drive(questions))?;
         let after = server.resident();
@@ -479,6 +503,94 @@ impl Teller<'_> {
         Ok(vec![line(
             format!("memory for each of {entries} cached answers (ECDSA P-256)"),
             figures.join(", "),
+        )])
+    }
+
+    /// Questions with nonces to two daemons, one of which signs an answer to each, while the other one answers from its cache: it
+    /// ignores nonces. What they do for a client is the same.
+    fn boundary(&self) -> Result<Vec<Line>, String> {
+        let ca = &self.authority.ca;
+        let without = format!(
+            "[[source]]\nname = {:?}\nkind = \"index\"\nfile = {:?}\n",
+            ca.name,
+            ca.path("index.txt")
+        );
+        let daemon = |sections: String| {
+            let config = head(ADMIN) + &sections;
+            Running::daemon_of(self.effort.cores, self.folder, &config, None)
+        };
+        let cached = daemon(ca.source("") + &ca.issuer("nonce = \"ignore\""));
+        let mut lines = Vec::new();
+        for (what, sections) in [
+            (
+                "a certificate that proves good, read from its file",
+                ca.source("") + &ca.issuer(""),
+            ),
+            ("no certificate", without + &ca.issuer("good = \"status\"")),
+        ] {
+            let signing = daemon(sections);
+            let mut found = Vec::new();
+            for repeat in 0..=self.effort.repeats {
+                let mut used = [0.0; 2];
+                for (server, used) in [&signing, &cached].into_iter().zip(&mut used) {
+                    let before: u64 = server.used().iter().sum();
+                    let time = self.effort.time;
+                    let answers = self.ask(server, Asked::Nonce, repeat, 64, time)?;
+                    let after: u64 = server.used().iter().sum();
+                    *used = (after - before) as f64 / 1e3 / answers.count as f64;
+                }
+                let bare = raw(self.effort.cores, "ecdsap256");
+                // The first fills what is filled once.
+                if repeat > 0 {
+                    found.push([used[0], used[1], bare, used[0] - used[1] - bare]);
+                }
+            }
+            let [signed, cached, bare, beside] =
+                [0, 1, 2, 3].map(|part| median(found.iter().map(|run| run[part]).collect()));
+            lines.push(line(
+                format!("the way to the signer and back, with {what} (ECDSA P-256)"),
+                format!(
+                    "{beside:.1} CPU µs: an answer that is signed {signed:.1}, less one from the cache {cached:.1}, less a bare signature {bare:.1}"
+                ),
+            ));
+        }
+        Ok(lines)
+    }
+
+    /// New serials under RSA, with all cores for the daemon, of which the generator takes what it needs.
+    fn cores(&self) -> Result<Vec<Line>, String> {
+        let cores = Cores {
+            shared: true,
+            ..self.effort.cores
+        };
+        let server = Running::daemon(cores, self.folder, self.authority, true);
+        let scene = scene_of(Asked::Fresh, Kind::Rsa);
+        let mut found = Vec::new();
+        for repeat in 0..=self.effort.repeats {
+            let questions = self.effort.questions(scene, self.authority, repeat, false);
+            let load = self.effort.load(scene, &server, self.effort.time);
+            let before = own();
+            let answers = right(load.drive(questions))?;
+            let seconds = answers.time.as_secs_f64();
+            let generator = (own() - before) as f64 / 1e9 / seconds;
+            let rate = answers.count as f64 / seconds;
+            let bare = 1e6 / raw(cores, "rsa2048");
+            // What the generator takes of two cores is no signer's.
+            let left = bare * (2.0 - generator) / 2.0;
+            if repeat > 0 {
+                found.push([rate, bare, rate / bare, rate / left, generator]);
+            }
+        }
+        let [rate, bare, whole, left, generator] =
+            [0, 1, 2, 3, 4].map(|part| median(found.iter().map(|run| run[part]).collect()));
+        Ok(vec![line(
+            "every serial new, RSA-2048, index.txt, the generator and the servers on two cores",
+            format!(
+                "{rate:.0}/s, {:.0} % of the {bare:.0}/s of `openssl speed -multi 2`; {:.0} % of what the generator leaves of it, which takes {:.0} % of one core",
+                whole * 100.0,
+                left * 100.0,
+                generator * 100.0
+            ),
         )])
     }
 
