@@ -20,6 +20,8 @@ use der::oid::db::rfc5912::{ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, SHA_256_WITH
 use der::oid::db::rfc8410::ID_ED_25519;
 use der::{Decode, Encode};
 use harness::*;
+use ocsp_frontend::issuer::Issuers;
+use ocsp_frontend::response;
 use ocsp_frontend_settings::{self as settings, Verify};
 use ocsp_wire::*;
 use x509_cert::ext::Extension;
@@ -584,6 +586,73 @@ fn what_is_no_signed_answer_is_withheld() {
     ];
     for (case, what, make) in cases {
         withholds(case, what, plain, make);
+    }
+}
+
+/// How many octets the header of a DER value has, and how many its content.
+fn lengths(value: &[u8]) -> (usize, usize) {
+    match value[1] {
+        0x82 => (4, usize::from(u16::from_be_bytes([value[2], value[3]]))),
+        0x81 => (3, usize::from(value[2])),
+        length => (2, usize::from(length)),
+    }
+}
+
+/// The value, and each value within it, with one fault: one value more behind its content, or a longer length than it needs.
+fn faults(value: &[u8]) -> Vec<Vec<u8>> {
+    let (tag, content) = (value[0], &value[lengths(value).0..]);
+    let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let mut found = vec![
+        tlv(tag, &[content, &[5, 0]].concat()),
+        [&[tag, 0x83, 0, high, low], content].concat(),
+    ];
+    let mut place = 0;
+    while tag & 0x20 != 0 && place < content.len() {
+        let (header, length) = lengths(&content[place..]);
+        let end = place + header + length;
+        for fault in faults(&content[place..end]) {
+            let content = [&content[..place], &fault, &content[end..]].concat();
+            found.push(tlv(tag, &content));
+        }
+        place = end;
+    }
+    found
+}
+
+#[test]
+fn one_value_more_or_a_length_that_der_does_not_allow_is_found_wherever_it_stands() {
+    let stage = Stage::new();
+    let issuers = Issuers::open(&stage.settings.issuers, Verify::Always).unwrap();
+    let check = |data: Vec<u8>, asked: &SignRequest| {
+        let answer = stage.authority.sign(data).der();
+        response::check(&answer, asked, issuers.at(0).unwrap())
+    };
+    let good = (Status::Good, None);
+    let time = REVOKED_AT;
+    let reason = Some(Reason::KeyCompromise);
+    let revoked = Status::Revoked { time, reason };
+    let with_nonce = (revoked, Some(Octets::new([7; 32]).unwrap()));
+    for (status, nonce) in [good, with_nonce] {
+        let item = Item::Ours(Ours {
+            hash: HashAlgorithm::Sha1,
+            parameters: Parameters::Null,
+            serial: Octets::new(GOOD).unwrap(),
+            status,
+            evidence: Evidence::None,
+        });
+        let asked = SignRequest {
+            id: 1,
+            issuer: 0,
+            key: 0,
+            nonce,
+            items: List::new([item]).unwrap(),
+        };
+        let data = stage.authority.data(&asked, When::lasting(3600));
+        let data = data.to_der().unwrap();
+        assert!(check(data.clone(), &asked).is_ok());
+        for fault in faults(&data) {
+            assert!(check(fault.clone(), &asked).is_err(), "{fault:02x?}");
+        }
     }
 }
 
