@@ -1,5 +1,5 @@
 //! Look-ups that wait, and how they come together: whoever asks puts one in, and each connection takes as many as fit into
-//! one statement. A lone look-up is not held up; where statements are on their way already, a few wait for a moment.
+//! one statement. A lone look-up is not held up; where others travel as well, it waits for a moment.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::row::Row;
 use super::{LARGEST, NoAnswer, Urgency};
 
 /// Look-ups in one statement: each has six spellings at most.
 const MOST_TOGETHER: usize = LARGEST / 6;
-/// How long look-ups are held while a statement is on its way: what one takes that is well.
+/// How long after a statement the next look-ups are held, where there are several: what a statement takes that is well.
 const HOLD: Duration = Duration::from_millis(1);
 /// Look-ups that may wait. More than as many clients can ask for at a time are not there to be served.
 pub const MOST_WAITING: usize = 16_384;
@@ -85,6 +85,8 @@ struct Lines {
     first: VecDeque<Waiting>,
     /// Of all others, up to [`MOST_WAITING`].
     then: VecDeque<Waiting>,
+    /// When the last statement left, and whether several look-ups travelled in it.
+    last: Option<(Instant, bool)>,
 }
 
 impl Lines {
@@ -115,15 +117,19 @@ impl Queue {
             tries: 0,
             reply,
         };
-        {
+        let waiting = {
             let mut lines = self.lines();
             match urgency {
                 Urgency::Kept => lines.first.push_back(asked),
                 Urgency::New if lines.then.len() < MOST_WAITING => lines.then.push_back(asked),
                 Urgency::New => return None,
             }
+            lines.len()
+        };
+        // Between the first and those that fill a statement, nobody has anything to do.
+        if waiting == 1 || waiting == MOST_TOGETHER {
+            self.work.notify_one();
         }
-        self.work.notify_one();
         Some(rows)
     }
 
@@ -145,7 +151,7 @@ impl Queue {
     /// All that wait.
     pub fn empty(&self) -> Vec<Waiting> {
         let mut lines = self.lines();
-        let Lines { first, then } = &mut *lines;
+        let Lines { first, then, .. } = &mut *lines;
         first.drain(..).chain(then.drain(..)).collect()
     }
 
@@ -165,17 +171,16 @@ impl Queue {
         self.leaving.load(Ordering::Relaxed)
     }
 
-    /// Waits for look-ups, and takes as many as fit into one statement: none when this process is about to leave. While a
-    /// statement is on its way, a few that wait are held for a moment: they travel together with those that come meanwhile.
+    /// Waits for look-ups, and takes as many as fit into one statement: none when this process is about to leave. Those that
+    /// are held travel together with those that come meanwhile.
     pub async fn take(&self) -> Batch<'_> {
-        let mut held = false;
         loop {
             let mut asked: Vec<Waiting> = Vec::new();
             let mut more = false;
-            {
+            let held = {
                 let mut lines = self.lines();
-                let together = lines.len() >= MOST_TOGETHER;
-                if together || held || self.on_their_way.load(Ordering::Relaxed) == 0 {
+                let held = self.held(&lines);
+                if held.is_none() {
                     // Whoever does not wait any more is passed over.
                     while asked.len() < MOST_TOGETHER
                         && let Some(next) = lines.next()
@@ -185,11 +190,12 @@ impl Queue {
                         }
                     }
                     more = lines.len() > 0;
-                    held = false;
-                } else {
-                    held = lines.len() > 0;
+                    if !asked.is_empty() {
+                        lines.last = Some((Instant::now(), asked.len() > 1));
+                    }
                 }
-            }
+                held
+            };
             if more {
                 self.work.notify_one();
             }
@@ -200,13 +206,117 @@ impl Queue {
                     on_their_way: &self.on_their_way,
                 };
             }
-            if held {
-                let _ = timeout(HOLD, self.work.notified()).await; // either way it has waited long enough
+            if let Some(until) = held {
+                let _ = timeout_at(until, self.work.notified()).await; // whatever ended it is looked at
             } else {
                 self.work.notified().await;
                 // Who asks for several at a time has asked for the first only.
                 yield_now().await;
             }
         }
+    }
+
+    /// Until when those that wait are held: for a moment after the last statement, if it is on its way yet or several
+    /// travelled in it, so that there is company to wait for.
+    fn held(&self, lines: &Lines) -> Option<Instant> {
+        let (at, several) = lines.last?;
+        let few = (1..MOST_TOGETHER).contains(&lines.len());
+        let company = several || self.on_their_way.load(Ordering::Relaxed) > 0;
+        let until = at + HOLD;
+        (few && company && !self.is_leaving() && Instant::now() < until).then_some(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_time().build().unwrap()
+    }
+
+    /// Has so many look-ups wait, as if for ever.
+    fn put(queue: &Queue, many: usize) {
+        for _ in 0..many {
+            std::mem::forget(queue.put(&[1], Urgency::New).unwrap());
+        }
+    }
+
+    /// How many look-ups are taken at once; none where they are held.
+    fn taken(queue: &Queue) -> Option<usize> {
+        let batch = queue.take().now_or_never()?;
+        Some(batch.back().len())
+    }
+
+    /// What a test finds in less time than look-ups are held.
+    fn in_time<T>(test: impl Fn() -> T) -> T {
+        loop {
+            let since = Instant::now();
+            let found = test();
+            if since.elapsed() < HOLD {
+                return found;
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_look_up_is_not_held() {
+        let queue = Queue::default();
+        for _ in 0..100 {
+            put(&queue, 1);
+            assert_eq!(taken(&queue), Some(1));
+        }
+    }
+
+    #[test]
+    fn where_several_travel_the_next_are_held_for_a_moment() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let (queue, held) = in_time(|| {
+            let queue = Queue::default();
+            put(&queue, 2);
+            assert_eq!(taken(&queue), Some(2));
+            put(&queue, 1);
+            let held = taken(&queue);
+            (queue, held)
+        });
+        assert_eq!(held, None);
+        put(&queue, 1);
+        let batch = runtime.block_on(queue.take());
+        assert_eq!(batch.asked().len(), 2);
+    }
+
+    #[test]
+    fn while_a_statement_is_on_its_way_the_next_are_held_for_a_moment() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let held = in_time(|| {
+            let queue = Queue::default();
+            put(&queue, 1);
+            let batch = queue.take().now_or_never().unwrap();
+            put(&queue, 1);
+            let held = taken(&queue);
+            drop(batch);
+            held
+        });
+        assert_eq!(held, None);
+    }
+
+    #[test]
+    fn those_that_fill_a_statement_are_not_held() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let (full, rest) = in_time(|| {
+            let queue = Queue::default();
+            put(&queue, 2);
+            assert_eq!(taken(&queue), Some(2));
+            put(&queue, MOST_TOGETHER + 3);
+            (taken(&queue), taken(&queue))
+        });
+        assert_eq!(full, Some(MOST_TOGETHER));
+        assert_eq!(rest, None);
     }
 }
