@@ -9,10 +9,13 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts, Statement};
 use ocsp_frontend_settings as settings;
 use openssl::x509::X509;
 use tokio::time::{Instant, timeout};
+
+use super::SIZES;
 
 /// Octets that a packet of the server may have: a row with the largest certificate has 64 KiB, half as much again in PEM.
 const LARGEST_PACKET: usize = 256 << 10;
@@ -48,6 +51,28 @@ pub struct Link {
     pub host: usize,
     /// Why the hosts before it were passed over.
     pub passed: Option<String>,
+    /// Of each size, once it was needed. The library would keep them too, and find one by reading its text anew.
+    prepared: [Option<Statement>; SIZES.len()],
+}
+
+impl Link {
+    fn new(conn: Conn, host: usize, passed: Option<String>) -> Self {
+        Self {
+            conn,
+            host,
+            passed,
+            prepared: Default::default(),
+        }
+    }
+
+    /// The statement of a size, by place, which is prepared from its text when it is asked for first.
+    pub async fn prepare(&mut self, size: usize, text: &str) -> Result<Statement, Error> {
+        match self.prepared.get_mut(size) {
+            Some(Some(prepared)) => Ok(prepared.clone()),
+            Some(place @ None) => Ok(place.insert(self.conn.prep(text).await?).clone()),
+            None => self.conn.prep(text).await,
+        }
+    }
 }
 
 impl Hosts {
@@ -140,7 +165,7 @@ impl Hosts {
             match self.connect_to(host).await {
                 Ok(conn) => {
                     let passed = (host > 0).then(|| failures.join("; "));
-                    return Ok(Link { conn, host, passed });
+                    return Ok(Link::new(conn, host, passed));
                 }
                 Err(failure) => failures.push(failure),
             }

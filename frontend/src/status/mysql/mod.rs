@@ -424,16 +424,15 @@ impl Shared {
         self.counts.statements.add();
         let size = SIZES.iter().position(|size| *size >= keys.len());
         let size = size.unwrap_or(SIZES.len() - 1);
-        let (Some(statement), Some(length)) = (self.statements.get(size), SIZES.get(size)) else {
+        let (Some(text), Some(length)) = (self.statements.get(size), SIZES.get(size)) else {
             return Ok(Vec::new()); // there are as many of one as of the other
         };
         let mut values: Vec<Value> = keys.into_iter().map(Value::from).collect();
         let filling = values.last().cloned().unwrap_or(Value::NULL);
         values.resize(*length, filling);
-        let mut answer = link
-            .conn
-            .exec_iter(statement.as_str(), Params::Positional(values))
-            .await?;
+        let statement = link.prepare(size, text).await?;
+        let values = Params::Positional(values);
+        let mut answer = link.conn.exec_iter(statement, values).await?;
         let mut rows = Vec::new();
         while let Some(row) = answer.next().await? {
             if rows.len() >= MOST_ROWS {
