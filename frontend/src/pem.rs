@@ -8,6 +8,10 @@ const END: &[u8] = b"-----END CERTIFICATE-----";
 
 /// The certificate's DER; whether that is a certificate is for others to say.
 pub fn certificate(octets: &[u8]) -> Option<Vec<u8>> {
+    // No text has this behind a 0, so that nobody need look for another beginning.
+    if let [0x30, 0x81..=0x84, ..] = octets {
+        return Some(octets.to_vec());
+    }
     let Some(begin) = position(octets, BEGIN) else {
         return (octets.first() == Some(&0x30)).then(|| octets.to_vec());
     };
@@ -24,5 +28,25 @@ pub fn certificate(octets: &[u8]) -> Option<Vec<u8>> {
 fn position(octets: &[u8], wanted: &[u8]) -> Option<usize> {
     octets
         .windows(wanted.len())
-        .position(|window| window == wanted)
+        .position(|window| window.first() == wanted.first() && window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_as_der_is_der_whatever_stands_in_it() {
+        let pem = [BEGIN, b"\nAAEC\n", END].concat();
+        let der = [&[0x30, 0x82, 0, 60][..], &pem].concat();
+        assert_eq!(certificate(&der), Some(der));
+        assert_eq!(certificate(&pem), Some(vec![0, 1, 2]));
+        let text = [b"0 is its serial\n", &pem[..]].concat();
+        assert_eq!(certificate(&text), Some(vec![0, 1, 2]));
+        assert_eq!(
+            certificate(b"0 is its serial"),
+            Some(b"0 is its serial".to_vec())
+        );
+        assert_eq!(certificate(b"no certificate"), None);
+    }
 }
