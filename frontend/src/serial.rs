@@ -5,11 +5,12 @@ use std::ops::Deref;
 /// Octets that stand in a [`Serial`] itself: as many as a certificate's can have.
 const IN_PLACE: usize = 21;
 
-/// The content octets of a serial's INTEGER. Those that a certificate can carry need no memory elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// The content octets of a serial's INTEGER. Those that a certificate can carry need no memory elsewhere. The order is that of
+/// numbers as long as none is longer than that.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(Place);
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Place {
     /// So many octets, and zeros.
     Here(u8, [u8; IN_PLACE]),

@@ -6,12 +6,10 @@ use std::io::{BufRead, Read};
 use ocsp_wire::Reason;
 
 use super::super::Revocation;
-use crate::serial;
+use crate::serial::{self, Serial};
 
 /// Octets of a line, with its end. No certificate has a subject that would make it so long.
 const LONGEST_LINE: u64 = 64 << 10;
-/// Content octets of a serial: the sign and 20 others (RFC 5280 section 4.1.2.2).
-const LONGEST_SERIAL: usize = 21;
 
 /// Serials and their revocations.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,27 +22,6 @@ pub struct Rows(
 struct Row {
     serial: Serial,
     revoked: Option<Revocation>,
-}
-
-/// The content octets of a serial's INTEGER, zeros behind them. A shorter one is the smaller number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Serial {
-    length: u8,
-    octets: [u8; LONGEST_SERIAL],
-}
-
-impl Serial {
-    /// None of one that no certificate can carry, as it is too long: nobody is ever asked about it.
-    fn new(content: &[u8]) -> Option<Self> {
-        let mut octets = [0; LONGEST_SERIAL];
-        octets.get_mut(..content.len())?.copy_from_slice(content);
-        let length = u8::try_from(content.len()).ok()?;
-        Some(Self { length, octets })
-    }
-
-    fn content(&self) -> &[u8] {
-        self.octets.get(..self.length.into()).unwrap_or_default()
-    }
 }
 
 impl Rows {
@@ -76,12 +53,11 @@ impl Rows {
                 continue;
             }
             let (serial, revoked) = row(line).map_err(|what| format!("line {number}: {what}"))?;
-            if let Some(serial) = Serial::new(&serial) {
-                rows.push(Row { serial, revoked });
-            }
+            let serial = Serial::from(&*serial);
+            rows.push(Row { serial, revoked });
         }
         // Stable: the lines of one serial stay in their order.
-        rows.sort_by_key(|row| row.serial);
+        rows.sort_by(|one: &Row, other| one.serial.cmp(&other.serial));
         rows.dedup_by(|row, kept| {
             // A serial that stands twice: revoked wins.
             let twice = row.serial == kept.serial;
@@ -106,14 +82,14 @@ impl Rows {
 
     /// Whether the serial with these content octets has a row, and was revoked according to it.
     pub fn get(&self, serial: &[u8]) -> Option<Option<Revocation>> {
-        let serial = Serial::new(serial)?;
-        let place = self.0.binary_search_by_key(&serial, |row| row.serial);
+        let serial = Serial::from(serial);
+        let place = self.0.binary_search_by(|row| row.serial.cmp(&serial));
         Some(self.0.get(place.ok()?)?.revoked)
     }
 
     /// All of them: content octets of the serials, and revocations.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<Revocation>)> {
-        self.0.iter().map(|row| (row.serial.content(), row.revoked))
+        self.0.iter().map(|row| (&*row.serial, row.revoked))
     }
 }
 
@@ -267,13 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_that_no_certificate_can_carry_is_passed_over() {
+    fn a_serial_that_no_certificate_can_carry_is_a_row_as_well() {
         let long = "F".repeat(42);
-        let text = valid(&long) + &valid("01") + &revoked(&"F".repeat(128), 1);
-        assert_eq!(read(text), Ok(vec![("01".to_owned(), None)]));
-        let rows = Rows::read(valid(&long).as_bytes()).unwrap();
-        assert!(rows.is_empty());
-        assert_eq!(rows.get(&[0x7f; 22]), None);
+        let text = revoked(&"F".repeat(128), 1) + &valid(&long) + &valid("01");
+        let rows = [
+            ("01".to_owned(), None),
+            (long, None),
+            ("F".repeat(128), Some(1)),
+        ];
+        assert_eq!(read(text), Ok(rows.into()));
     }
 
     #[test]
