@@ -2,6 +2,9 @@
 
 use crate::harness::{base64, bodiless};
 
+/// Between two questions of those that come again and again: a prime number, so that all of them come.
+const STRIDE: u64 = 7919;
+
 /// By POST or by GET.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -64,7 +67,11 @@ impl Questions {
         if self.asked >= self.count && !self.endless {
             return false;
         }
-        let index = self.asked % self.count;
+        let mut index = self.asked % self.count;
+        if self.endless {
+            // Not in the order in which they first came, which memory may have them in.
+            index = index * STRIDE % self.count;
+        }
         self.asked += 1;
         *number = self.first + index;
         self.octets(*number, question);

@@ -392,8 +392,8 @@ impl Effort {
         )
     }
 
-    /// Questions about so many proven serials, each of them once.
-    pub fn serials(&self, authority: &Authority, count: u64) -> Questions {
+    /// Questions about so many proven serials, each of them once, or again and again.
+    pub fn serials(&self, authority: &Authority, count: u64, endless: bool) -> Questions {
         let at = place(&authority.request, &serial(Serials::Proven, 0));
         Questions::new(
             Method::Post,
@@ -402,7 +402,7 @@ impl Effort {
             at + 12,
             0,
             count,
-            false,
+            endless,
         )
     }
 

@@ -485,7 +485,7 @@ impl Teller<'_> {
             &server,
             Duration::from_secs(3600),
         );
-        let questions = self.effort.serials(self.authority, entries);
+        let questions = self.effort.serials(self.authority, entries, false);
         right(load.drive(questions))?;
         let after = server.resident();
         let page = daemon.metrics();
@@ -500,10 +500,39 @@ impl Teller<'_> {
         }
         let said = metric(&page, "ocsp_cache_bytes ") as f64 / entries as f64;
         figures.push(format!("of which the cache counts {said:.0}"));
-        Ok(vec![line(
+        let memory = line(
             format!("memory for each of {entries} cached answers (ECDSA P-256)"),
             figures.join(", "),
-        )])
+        );
+        Ok(vec![memory, self.hits(&server, entries)?])
+    }
+
+    /// What an answer from the cache costs, one serial and all that are there.
+    fn hits(&self, server: &Running, entries: u64) -> Result<Line, String> {
+        let scene = scene_of(Asked::Warm, Kind::P256);
+        // By their octets they are found once they were asked for again.
+        let load = self.effort.load(scene, server, Duration::from_secs(3600));
+        right(load.drive(self.effort.serials(self.authority, entries, false)))?;
+        let load = self.effort.load(scene, server, self.effort.time);
+        let mut found = [const { Vec::new() }; 2];
+        for _ in 0..self.effort.repeats {
+            for (count, found) in [1, entries].into_iter().zip(&mut found) {
+                let before: u64 = server.used().iter().sum();
+                let questions = self.effort.serials(self.authority, count, true);
+                let answers = right(load.drive(questions))?;
+                let after: u64 = server.used().iter().sum();
+                found.push((after - before) as f64 / 1e3 / answers.count as f64);
+            }
+        }
+        let least = |found: &[f64]| found.iter().copied().fold(f64::MAX, f64::min);
+        let [one, all] = found.map(|found| (least(&found), median(found)));
+        Ok(line(
+            format!("an answer from a cache of {entries}"),
+            format!(
+                "one serial {:.1} CPU µs (least {:.1}), all of them in turns {:.1} (least {:.1})",
+                one.1, one.0, all.1, all.0
+            ),
+        ))
     }
 
     /// Questions with nonces to two daemons, one of which signs an answer to each, while the other one answers from its cache: it
