@@ -445,6 +445,66 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn entry(serial: u64) -> Arc<Entry> {
+        let times = Times {
+            this_update: 1_700_000_000,
+            next_update: 1_700_864_000,
+        };
+        let key = Key {
+            issuer: 0,
+            key: 0,
+            hash: HashAlgorithm::Sha1,
+            parameters: Parameters::Absent,
+            serial: Serial::from(&serial.to_be_bytes()[..]),
+        };
+        let said = Said {
+            revoked: None,
+            proof: [0; 32],
+        };
+        let reply = Reply::new(&[0x30; 500], times, &[], times.this_update);
+        Arc::new(Entry::new(key, reply, said, false, Instant::now()))
+    }
+
+    #[test]
+    fn octets_lead_to_nothing_that_does_not_stand_any_more_whoever_holds_it() {
+        let cache = Cache::<()>::new(1 << 20);
+        let recalled = |octets: &[u8]| cache.recall(octets, 0);
+        let (old, new) = (entry(1), entry(1));
+        cache.keep(Arc::clone(&old));
+        cache.remember(b"one", &old, 1);
+        cache.remember(b"two", &old, 1);
+        assert!(recalled(b"one").is_some_and(|entry| Arc::ptr_eq(&entry, &old)));
+        // Another has its place.
+        cache.keep(Arc::clone(&new));
+        assert!(recalled(b"one").is_none());
+        cache.remember(b"one", &new, 1);
+        assert!(recalled(b"one").is_some_and(|entry| Arc::ptr_eq(&entry, &new)));
+        assert!(recalled(b"two").is_none());
+        // It was withdrawn.
+        cache.forget_good(0, 1, &new.key.serial);
+        assert!(recalled(b"one").is_none());
+        // Until another key may sign, and no longer.
+        cache.keep(Arc::clone(&new));
+        let again = entry(1);
+        cache.keep(Arc::clone(&again));
+        cache.remember(b"one", &again, 1);
+        assert!(cache.recall(b"one", 1).is_none());
+        // It had to make room.
+        let all: Vec<_> = (0..10_000).map(entry).collect();
+        for (number, entry) in (0_u64..).zip(&all) {
+            cache.keep(Arc::clone(entry));
+            cache.remember(&number.to_be_bytes(), entry, 1);
+        }
+        let mut left = 0;
+        for (number, entry) in (0_u64..).zip(&all) {
+            let stands = cache.find(&entry.key).is_some();
+            left += usize::from(stands);
+            let recalled = recalled(&number.to_be_bytes());
+            assert!(stands || recalled.is_none(), "{number}");
+        }
+        assert!((1..all.len()).contains(&left), "{left}");
+    }
+
     #[test]
     fn an_answer_is_renewed_in_time() {
         const HOUR: u64 = 3600;
