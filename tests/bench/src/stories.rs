@@ -473,8 +473,14 @@ impl Teller<'_> {
 
     fn memory(&self, entries: u64) -> Result<Vec<Line>, String> {
         let database = self.authority.database.as_ref();
-        let config =
-            head(ADMIN) + &self.authority.sections(false) + "[cache]\nmemory = \"4 GiB\"\n";
+        let ca = &self.authority.ca;
+        // Nothing is looked up again: what an answer takes and costs by itself is the question here.
+        let revalidate = "revalidate = \"1 h\"\n";
+        let source = match database {
+            Some(database) => database.source(&ca.name, revalidate),
+            None => ca.source(revalidate),
+        };
+        let config = head(ADMIN) + &source + &ca.issuer("") + "[cache]\nmemory = \"4 GiB\"\n";
         let server = Running::daemon_of(self.effort.cores, self.folder, &config, database);
         let daemon = server.daemon.as_ref().unwrap();
         // What is allocated once is there already.
