@@ -54,7 +54,7 @@ pub struct Left {
     /// The form of its parameters.
     pub parameters: Parameters,
     /// The serial.
-    pub serial: Box<[u8]>,
+    pub serial: Serial,
     /// What the source said.
     pub said: Said,
     /// The OCSPResponse.
@@ -218,7 +218,7 @@ pub async fn leave(responder: &Responder, mut pipe: Sender) -> io::Result<()> {
             line,
             hash: key.hash,
             parameters: key.parameters,
-            serial: Box::from(&*key.serial),
+            serial: key.serial,
             said,
             der,
         };
@@ -271,7 +271,7 @@ pub async fn take(responder: &Responder, mut pipe: Receiver) {
                 key,
                 hash: left.hash,
                 parameters: left.parameters,
-                serial: Serial::from(&*left.serial),
+                serial: left.serial,
             };
             let (der, said) = (left.der, left.said);
             if !responder.cache().inherit(key, Inherited { der, said }) {

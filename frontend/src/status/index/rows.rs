@@ -5,8 +5,8 @@ use std::io::{BufRead, Read};
 
 use ocsp_wire::Reason;
 
-use super::super::Revocation;
 use crate::serial::{self, Serial};
+use crate::status::Revocation;
 
 /// Octets of a line, with its end. No certificate has a subject that would make it so long.
 const LONGEST_LINE: u64 = 64 << 10;
