@@ -3,7 +3,6 @@
 //! of the clock. Trusts nothing that a client sends, waits for nothing without end.
 
 use std::convert::Infallible;
-use std::iter::once;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +32,7 @@ use crate::fields::{date, value};
 use crate::listener::Serving;
 use crate::request::{LARGEST, Length, length};
 use crate::response::OcspError;
-use crate::timer::Timer;
+use crate::silence::Silence;
 
 /// Octets of a request target: a request of 100 certificates has some 12,000 in base64.
 const LONGEST_TARGET: usize = 32 << 10;
@@ -44,34 +43,52 @@ const LARGEST_HEADER: usize = 48 << 10;
 /// Seconds after which a client that was sent away may come again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
+/// What a connection is to do, whatever its client does.
+enum Due {
+    /// To end when it is idle.
+    Retire,
+    /// To end: its client owes a request for too long.
+    Leave,
+}
+
 /// Serves one connection until it ends.
 pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Serving>) {
-    let serving = &*serving;
+    let (serving, silence) = (&*serving, &Silence::new());
     let service = service_fn(|request| async move {
+        silence.ends();
         let mut response = respond(request, serving).await;
         if serving.retiring() {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        silence.begins();
         Ok::<_, Infallible>(response)
     });
     let mut connection = pin!(
         http1::Builder::new()
-            .timer(Timer::new())
-            .title_case_headers(true) // for clients that compare names letter by letter
-            .header_read_timeout(serving.header_timeout)
+            .writev(false) // header and answer in one piece: both are short
             .max_buf_size(LARGEST_HEADER)
             .serve_connection(TokioIo::new(stream), service)
     );
+    let retired = async {
+        serving.idle_connections_end().await;
+        Due::Retire
+    };
+    let silent = async {
+        silence.lasts(serving.header_timeout).await;
+        Due::Leave
+    };
     // Of what has not woken it, it asks nothing again: the connection is polled twice for each request.
-    let mut end: FuturesUnordered<_> = once(serving.idle_connections_end()).collect();
-    tokio::select! {
-        biased;
-        _ = connection.as_mut() => {} // however it ended, it is the client's affair
-        Some(()) = end.next() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+    let mut due = FuturesUnordered::from_iter([retired.boxed(), silent.boxed()]);
+    loop {
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return, // however it ended, it is the client's affair
+            Some(due) = due.next() => match due {
+                Due::Retire => connection.as_mut().graceful_shutdown(),
+                Due::Leave => return,
+            }
         }
     }
 }

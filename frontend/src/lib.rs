@@ -34,7 +34,7 @@ pub mod sandbox;
 pub mod seldom;
 pub mod serial;
 pub mod signer;
+pub mod silence;
 pub mod status;
-pub mod timer;
 pub mod tlv;
 pub mod verify;
