@@ -1,11 +1,10 @@
 //! A certificate (RFC 5280 section 4.1) as far as the frontend looks into one: cut into its fields, none of which is decoded
 //! further than it is needed. Trusts no octet; whether the issuer signed it is for the signer to say.
 
-use der::asn1::BitStringRef;
-use der::{Decode, Reader, SliceReader, Tag, TagNumber};
+use der::{Tag, TagNumber};
 use x509_cert::time::Time;
 
-use crate::tlv::{self, context, inside, rest};
+use crate::tlv::{Reader, context};
 
 /// Parts of a certificate, as they stand: names are compared and hashed by their octets, and to decode a name may reorder
 /// it.
@@ -28,24 +27,24 @@ pub struct Certificate<'a> {
 impl<'a> Certificate<'a> {
     /// Cuts one up that fills `der` from end to end.
     pub fn from_der(der: &'a [u8]) -> Option<Self> {
-        let mut outer = SliceReader::new(der).ok()?;
-        let mut whole = inside(&mut outer, Tag::Sequence)?;
-        let mut fields = inside(&mut whole, Tag::Sequence)?;
-        if fields.peek_tag().ok()? == context(TagNumber::N0) {
-            fields.tlv_bytes().ok()?;
+        let mut outer = Reader::new(der);
+        let mut whole = outer.inside(Tag::Sequence)?;
+        let mut fields = whole.inside(Tag::Sequence)?;
+        if fields.next_is(context(TagNumber::N0)) {
+            fields.any()?;
         }
-        let serial = rest(inside(&mut fields, Tag::Integer)?)?;
-        inside(&mut fields, Tag::Sequence)?; // the signature's algorithm
-        let issuer = tlv::whole(&mut fields, Tag::Sequence)?;
-        let mut validity = inside(&mut fields, Tag::Sequence)?;
-        let not_before = Time::decode(&mut validity).ok()?.to_unix_duration();
-        let not_after = Time::decode(&mut validity).ok()?.to_unix_duration();
-        let subject = tlv::whole(&mut fields, Tag::Sequence)?;
-        let mut key = inside(&mut fields, Tag::Sequence)?;
-        inside(&mut key, Tag::Sequence)?; // its algorithm
-        let key = BitStringRef::decode(&mut key).ok()?.as_bytes()?;
-        inside(&mut whole, Tag::Sequence)?;
-        inside(&mut whole, Tag::BitString)?;
+        let serial = fields.content(Tag::Integer)?;
+        fields.inside(Tag::Sequence)?; // the signature's algorithm
+        let issuer = fields.whole(Tag::Sequence)?;
+        let mut validity = fields.inside(Tag::Sequence)?;
+        let not_before = validity.decode::<Time>()?.to_unix_duration();
+        let not_after = validity.decode::<Time>()?.to_unix_duration();
+        let subject = fields.whole(Tag::Sequence)?;
+        let mut key = fields.inside(Tag::Sequence)?;
+        key.inside(Tag::Sequence)?; // its algorithm
+        let key = key.bits()?;
+        whole.inside(Tag::Sequence)?;
+        whole.inside(Tag::BitString)?;
         (outer.is_finished() && whole.is_finished()).then_some(Self {
             serial,
             issuer,

@@ -1,17 +1,18 @@
 //! An OCSPRequest (RFC 6960 section 4.1) from DER to types: everything that a client can get wrong about its form is
 //! found here, and nothing is looked up. Trusts no octet.
 
-use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
+use der::asn1::{ObjectIdentifier, OctetStringRef};
 use der::oid::db::rfc5912::{ID_SHA_1, ID_SHA_256, ID_SHA_384, ID_SHA_512};
 use der::oid::db::rfc6960::{
     ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE, ID_PKIX_OCSP_PREF_SIG_ALGS, ID_PKIX_OCSP_RESPONSE,
 };
-use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use der::{Decode, Tag, TagNumber};
 use ocsp_wire::{HashAlgorithm, Octets, Parameters};
 use x509_cert::ext::Extension;
 use x509_cert::spki::AlgorithmIdentifierRef;
 
-use crate::tlv::{self, context, inside, rest};
+use crate::issuer::ALGORITHMS;
+use crate::tlv::{Reader, context};
 
 /// Certificates in one request.
 const MOST: usize = 100;
@@ -106,7 +107,7 @@ pub fn parse(der: &[u8]) -> Result<Question, NoQuestion> {
         None => (None, Vec::new()),
         Some(der) => request_extensions(der)?,
     };
-    let mut list = SliceReader::new(parts.list).map_err(|_| Malformed)?;
+    let mut list = Reader::new(parts.list);
     let (mut items, mut count, mut ours) = (Vec::new(), 0, true);
     while !list.is_finished() {
         count += 1;
@@ -148,27 +149,26 @@ pub struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Cuts a request up that fills `der` from end to end.
     pub fn cut(der: &'a [u8]) -> Option<Self> {
-        let mut outer = SliceReader::new(der).ok()?;
-        let mut request = inside(&mut outer, Tag::Sequence)?;
-        let tbs = tlv::whole(&mut request, Tag::Sequence)?;
+        let mut outer = Reader::new(der);
+        let mut request = outer.inside(Tag::Sequence)?;
+        let tbs = request.whole(Tag::Sequence)?;
         let mut signature = None;
         if !request.is_finished() {
-            signature = Some(rest(inside(&mut request, context(TagNumber::N0))?)?);
+            signature = Some(request.content(context(TagNumber::N0))?);
         }
-        let mut fields = inside(&mut SliceReader::new(tbs).ok()?, Tag::Sequence)?;
-        if fields.peek_tag().ok()? == context(TagNumber::N0) {
-            let version = inside(&mut fields, context(TagNumber::N0))?;
-            if rest(version)? != [0x02, 0x01, 0x00] {
+        let mut fields = Reader::new(tbs).inside(Tag::Sequence)?;
+        if fields.next_is(context(TagNumber::N0)) {
+            if fields.content(context(TagNumber::N0))? != [0x02, 0x01, 0x00] {
                 return None;
             }
         }
-        if fields.peek_tag().ok()? == context(TagNumber::N1) {
-            inside(&mut fields, context(TagNumber::N1))?; // requestorName
+        if fields.next_is(context(TagNumber::N1)) {
+            fields.inside(context(TagNumber::N1))?; // requestorName
         }
-        let list = rest(inside(&mut fields, Tag::Sequence)?)?;
+        let list = fields.content(Tag::Sequence)?;
         let mut extensions = None;
         if !fields.is_finished() {
-            extensions = Some(rest(inside(&mut fields, context(TagNumber::N2))?)?);
+            extensions = Some(fields.content(context(TagNumber::N2))?);
         }
         let whole = outer.is_finished() && request.is_finished() && fields.is_finished();
         whole.then_some(Self {
@@ -225,11 +225,11 @@ fn nonce(value: &[u8]) -> Result<Octets<128>, NoQuestion> {
 /// AcceptableResponses (RFC 6960 section 4.4.3): a list of kinds, with id-pkix-ocsp-basic among them: it is the only kind of
 /// ours, and clients must name it.
 fn acceptable(value: &[u8]) -> Option<()> {
-    let mut outer = SliceReader::new(value).ok()?;
-    let mut kinds = inside(&mut outer, Tag::Sequence)?;
+    let mut outer = Reader::new(value);
+    let mut kinds = outer.inside(Tag::Sequence)?;
     let mut basic = false;
     while !kinds.is_finished() {
-        basic |= ObjectIdentifier::decode(&mut kinds).ok()? == ID_PKIX_OCSP_BASIC;
+        basic |= kinds.decode::<ObjectIdentifier>()? == ID_PKIX_OCSP_BASIC;
     }
     (basic && outer.is_finished()).then_some(())
 }
@@ -237,14 +237,14 @@ fn acceptable(value: &[u8]) -> Option<()> {
 /// PreferredSignatureAlgorithms (RFC 6960 section 4.4.7.1): pairs of an algorithm and, where it is said, of a kind of key
 /// (an SMIMECapability, which looks like an AlgorithmIdentifier).
 fn preference(value: &[u8]) -> Option<Vec<ObjectIdentifier>> {
-    let mut outer = SliceReader::new(value).ok()?;
-    let mut list = inside(&mut outer, Tag::Sequence)?;
+    let mut outer = Reader::new(value);
+    let mut list = outer.inside(Tag::Sequence)?;
     let mut preferred = Vec::new();
     while !list.is_finished() {
-        let mut pair = inside(&mut list, Tag::Sequence)?;
-        let signature = AlgorithmIdentifierRef::decode(&mut pair).ok()?;
+        let mut pair = list.inside(Tag::Sequence)?;
+        let signature = pair.decode::<AlgorithmIdentifierRef>()?;
         if !pair.is_finished() {
-            AlgorithmIdentifierRef::decode(&mut pair).ok()?;
+            pair.decode::<AlgorithmIdentifierRef>()?;
         }
         if !pair.is_finished() || preferred.len() == MOST_PREFERRED {
             return None;
@@ -256,12 +256,12 @@ fn preference(value: &[u8]) -> Option<Vec<ObjectIdentifier>> {
 
 /// A Request: its CertID, and singleRequestExtensions, none of which means anything to us: not the nonce (RFC 9654 has it
 /// among requestExtensions), not serviceLocator (we route nothing).
-fn request(list: &mut SliceReader<'_>) -> Result<CertId, NoQuestion> {
-    let mut request = inside(list, Tag::Sequence).ok_or(Malformed)?;
-    let id = inside(&mut request, Tag::Sequence).ok_or(Malformed)?;
+fn request(list: &mut Reader<'_>) -> Result<CertId, NoQuestion> {
+    let mut request = list.inside(Tag::Sequence).ok_or(Malformed)?;
+    let id = request.inside(Tag::Sequence).ok_or(Malformed)?;
     if !request.is_finished() {
-        let explicit = inside(&mut request, context(TagNumber::N0)).ok_or(Malformed)?;
-        let extensions = extensions(rest(explicit).ok_or(Malformed)?)?;
+        let explicit = request.content(context(TagNumber::N0)).ok_or(Malformed)?;
+        let extensions = extensions(explicit)?;
         if !request.is_finished() || extensions.iter().any(|extension| extension.critical) {
             return Err(Malformed);
         }
@@ -270,12 +270,12 @@ fn request(list: &mut SliceReader<'_>) -> Result<CertId, NoQuestion> {
 }
 
 /// The fields of a CertID, given what it holds.
-pub fn cert_id(mut id: SliceReader<'_>) -> Result<CertId, NoQuestion> {
-    let mut next = |tag| inside(&mut id, tag).ok_or(Malformed);
-    let mut algorithm = next(Tag::Sequence)?;
-    let name_hash = rest(next(Tag::OctetString)?).ok_or(Malformed)?;
-    let key_hash = rest(next(Tag::OctetString)?).ok_or(Malformed)?;
-    let serial = rest(next(Tag::Integer)?).ok_or(Malformed)?;
+pub fn cert_id(mut id: Reader<'_>) -> Result<CertId, NoQuestion> {
+    let mut next = |tag| id.content(tag).ok_or(Malformed);
+    let mut algorithm = Reader::new(next(Tag::Sequence)?);
+    let name_hash = next(Tag::OctetString)?;
+    let key_hash = next(Tag::OctetString)?;
+    let serial = next(Tag::Integer)?;
     let minimal = match serial {
         [] => false,
         [0x00, second, ..] => *second >= 0x80,
@@ -285,11 +285,10 @@ pub fn cert_id(mut id: SliceReader<'_>) -> Result<CertId, NoQuestion> {
     if !minimal || !id.is_finished() {
         return Err(Malformed);
     }
-    let oid = inside(&mut algorithm, Tag::ObjectIdentifier).ok_or(Malformed)?;
-    let oid = rest(oid).ok_or(Malformed)?;
+    let oid = algorithm.content(Tag::ObjectIdentifier).ok_or(Malformed)?;
     let mut given = None;
     if !algorithm.is_finished() {
-        given = Some(AnyRef::decode(&mut algorithm).map_err(|_| Malformed)?);
+        given = Some(algorithm.any().ok_or(Malformed)?);
     }
     if !algorithm.is_finished() {
         return Err(Malformed);
@@ -314,15 +313,13 @@ fn octets<const MAX: usize>(octets: &[u8]) -> Result<Octets<MAX>, NoQuestion> {
 }
 
 fn hash(oid: &[u8]) -> Result<Hash, NoQuestion> {
+    let mut algorithms = ALGORITHMS.into_iter();
+    if let Some(ours) = algorithms.find(|algorithm| known_oid(*algorithm).as_bytes() == oid) {
+        return Ok(Hash::Known(ours));
+    }
     let echoed = octets(oid)?;
-    let oid = ObjectIdentifier::from_bytes(oid).map_err(|_| Malformed)?;
-    Ok(match oid {
-        ID_SHA_1 => Hash::Known(HashAlgorithm::Sha1),
-        ID_SHA_256 => Hash::Known(HashAlgorithm::Sha256),
-        ID_SHA_384 => Hash::Known(HashAlgorithm::Sha384),
-        ID_SHA_512 => Hash::Known(HashAlgorithm::Sha512),
-        _ => Hash::Other(echoed),
-    })
+    ObjectIdentifier::from_bytes(oid).map_err(|_| Malformed)?;
+    Ok(Hash::Other(echoed))
 }
 
 /// The content octets of a hash algorithm's OBJECT IDENTIFIER.
@@ -346,10 +343,10 @@ pub fn known_oid(algorithm: HashAlgorithm) -> ObjectIdentifier {
 }
 
 /// Hash functions have no parameters: NULL and nothing are both in use (RFC 5754 section 2), anything else is not.
-pub fn parameters(parameters: Option<AnyRef<'_>>) -> Option<Parameters> {
+fn parameters(parameters: Option<&[u8]>) -> Option<Parameters> {
     match parameters {
         None => Some(Parameters::Absent),
-        Some(any) if any.tag() == Tag::Null && any.value().is_empty() => Some(Parameters::Null),
+        Some([0x05, 0x00]) => Some(Parameters::Null),
         Some(_) => None,
     }
 }

@@ -2,8 +2,7 @@
 //! file that the configuration names, and nothing that comes with a request: who asks is whom a certificate names that
 //! chains to one of those, not what requestorName says. Whether that certificate was revoked is not looked up.
 
-use der::asn1::BitStringRef;
-use der::{Decode, Reader, SliceReader, Tag, TagNumber};
+use der::{Tag, TagNumber};
 use openssl::error::ErrorStack;
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Store, X509StoreBuilder};
@@ -12,7 +11,7 @@ use openssl::x509::{X509, X509KeyUsage, X509StoreContext};
 use x509_cert::spki::AlgorithmIdentifierRef;
 
 use crate::request::Parts;
-use crate::tlv::{context, inside, whole};
+use crate::tlv::{Reader, context};
 use crate::verify::PublicKey;
 
 /// Certificates that come with a request: the client's own first, then what leads from it to one that is trusted.
@@ -122,16 +121,16 @@ struct Signature<'a> {
 impl<'a> Signature<'a> {
     /// Cuts up what optionalSignature holds.
     fn cut(der: &'a [u8]) -> Option<Self> {
-        let mut outer = SliceReader::new(der).ok()?;
-        let mut fields = inside(&mut outer, Tag::Sequence)?;
-        let algorithm = AlgorithmIdentifierRef::decode(&mut fields).ok()?;
-        let octets = BitStringRef::decode(&mut fields).ok()?.as_bytes()?;
+        let mut outer = Reader::new(der);
+        let mut fields = outer.inside(Tag::Sequence)?;
+        let algorithm = fields.decode::<AlgorithmIdentifierRef>()?;
+        let octets = fields.bits()?;
         let mut certificates = Vec::new();
         if !fields.is_finished() {
-            let mut explicit = inside(&mut fields, context(TagNumber::N0))?;
-            let mut list = inside(&mut explicit, Tag::Sequence)?;
+            let mut explicit = fields.inside(context(TagNumber::N0))?;
+            let mut list = explicit.inside(Tag::Sequence)?;
             while !list.is_finished() {
-                let certificate = whole(&mut list, Tag::Sequence)?;
+                let certificate = list.whole(Tag::Sequence)?;
                 if certificates.len() == MOST || certificate.len() > LARGEST {
                     return None;
                 }

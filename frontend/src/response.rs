@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use der::asn1::{BitStringRef, GeneralizedTime, ObjectIdentifier, OctetString, OctetStringRef};
+use der::asn1::{GeneralizedTime, ObjectIdentifier, OctetString, OctetStringRef};
 use der::oid::db::rfc6960::{ID_PKIX_OCSP_ARCHIVE_CUTOFF, ID_PKIX_OCSP_NONCE};
-use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
+use der::{Decode, Encode, Tag, TagNumber};
 use ocsp_wire::{Item, Reason, SignRequest, Status};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
@@ -16,7 +16,7 @@ use x509_cert::spki::AlgorithmIdentifierRef;
 use crate::answer::now;
 use crate::issuer::Issuer;
 use crate::request::{self, CertId, Hash, NoQuestion};
-use crate::tlv::{context, inside, rest, whole};
+use crate::tlv::{Reader, context};
 use crate::verify::{Scheme, Signatory};
 
 /// The OCSPResponseStatus *successful*.
@@ -133,28 +133,27 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Cuts one up that fills `der` from end to end.
     fn cut(der: &'a [u8]) -> Option<Self> {
-        let mut outer = SliceReader::new(der).ok()?;
-        let mut response = inside(&mut outer, Tag::Sequence)?;
-        let status = whole(&mut response, Tag::Enumerated)?;
-        let mut explicit = inside(&mut response, context(TagNumber::N0))?;
-        let mut octets = inside(&mut explicit, Tag::Sequence)?;
-        let kind = whole(&mut octets, Tag::ObjectIdentifier)?;
-        let mut octet_string = inside(&mut octets, Tag::OctetString)?;
-        let mut basic = inside(&mut octet_string, Tag::Sequence)?;
-        let data = whole(&mut basic, Tag::Sequence)?;
-        let algorithm = whole(&mut basic, Tag::Sequence)?;
-        let signature = BitStringRef::decode(&mut basic).ok()?.as_bytes()?;
+        let mut outer = Reader::new(der);
+        let mut response = outer.inside(Tag::Sequence)?;
+        let status = response.whole(Tag::Enumerated)?;
+        let mut explicit = response.inside(context(TagNumber::N0))?;
+        let mut octets = explicit.inside(Tag::Sequence)?;
+        let kind = octets.whole(Tag::ObjectIdentifier)?;
+        let mut octet_string = octets.inside(Tag::OctetString)?;
+        let mut basic = octet_string.inside(Tag::Sequence)?;
+        let data = basic.whole(Tag::Sequence)?;
+        let algorithm = basic.whole(Tag::Sequence)?;
+        let signature = basic.bits()?;
         let certificates = if basic.is_finished() {
             None
         } else {
-            let mut explicit = inside(&mut basic, context(TagNumber::N0))?;
-            let list = inside(&mut explicit, Tag::Sequence)?;
-            let certificates = rest(list)?;
+            let mut explicit = basic.inside(context(TagNumber::N0))?;
+            let certificates = explicit.content(Tag::Sequence)?;
             explicit.is_finished().then_some(Some(certificates))?
         };
         [outer, response, explicit, octets, octet_string, basic]
             .iter()
-            .all(SliceReader::is_finished)
+            .all(Reader::is_finished)
             .then_some(Self {
                 status,
                 kind,
@@ -174,15 +173,15 @@ fn statement(
     issuer: &Issuer,
     signatory: &Signatory,
 ) -> Result<Times, &'static str> {
-    let mut outer = SliceReader::new(der).map_err(|_| "form")?;
-    let mut data = inside(&mut outer, Tag::Sequence).ok_or("form")?;
+    let mut outer = Reader::new(der);
+    let mut data = outer.inside(Tag::Sequence).ok_or("form")?;
     // In DER the only version there is does not stand there.
-    if data.peek_tag() == Ok(context(TagNumber::N0)) {
+    if data.next_is(context(TagNumber::N0)) {
         return Err("version");
     }
     by_key(&mut data, signatory)?;
     let produced_at = seconds(&mut data).ok_or("form")?;
-    let mut responses = inside(&mut data, Tag::Sequence).ok_or("form")?;
+    let mut responses = data.inside(Tag::Sequence).ok_or("form")?;
     let said = explicit(&mut data, TagNumber::N1).ok_or("form")?;
     if !data.is_finished() || !outer.is_finished() {
         return Err("form");
@@ -225,7 +224,7 @@ fn statement(
 
 /// A SingleResponse (RFC 6960 section 4.2.1), as it stands.
 struct Single<'a> {
-    id: SliceReader<'a>,
+    id: Reader<'a>,
     status: &'a [u8],
     this_update: u64,
     next_update: Option<u64>,
@@ -234,11 +233,11 @@ struct Single<'a> {
 }
 
 impl<'a> Single<'a> {
-    fn cut(responses: &mut SliceReader<'a>) -> Option<Self> {
-        let mut fields = inside(responses, Tag::Sequence)?;
+    fn cut(responses: &mut Reader<'a>) -> Option<Self> {
+        let mut fields = responses.inside(Tag::Sequence)?;
         let single = Self {
-            id: inside(&mut fields, Tag::Sequence)?,
-            status: fields.tlv_bytes().ok()?,
+            id: fields.inside(Tag::Sequence)?,
+            status: fields.any()?,
             this_update: seconds(&mut fields)?,
             next_update: match explicit(&mut fields, TagNumber::N0)? {
                 None => None,
@@ -251,13 +250,13 @@ impl<'a> Single<'a> {
 }
 
 /// The responder ID: byKey, and this key.
-fn by_key(data: &mut SliceReader<'_>, signatory: &Signatory) -> Result<(), &'static str> {
-    let read = |id: &mut SliceReader<'_>| {
-        let mut explicit = inside(id, context(TagNumber::N2))?;
-        let hash = rest(inside(&mut explicit, Tag::OctetString)?)?;
+fn by_key(data: &mut Reader<'_>, signatory: &Signatory) -> Result<(), &'static str> {
+    let read = |id: &mut Reader<'_>| {
+        let mut explicit = id.inside(context(TagNumber::N2))?;
+        let hash = explicit.content(Tag::OctetString)?;
         explicit.is_finished().then(|| hash == signatory.key_hash())
     };
-    if data.peek_tag() == Ok(context(TagNumber::N1)) {
+    if data.next_is(context(TagNumber::N1)) {
         return Err("responder ID"); // byName
     }
     match read(data) {
@@ -268,31 +267,31 @@ fn by_key(data: &mut SliceReader<'_>, signatory: &Signatory) -> Result<(), &'sta
 }
 
 /// What an explicit tag holds that may stand next.
-fn explicit<'a>(fields: &mut SliceReader<'a>, number: TagNumber) -> Option<Option<&'a [u8]>> {
-    if fields.is_finished() || fields.peek_tag().ok()? != context(number) {
+fn explicit<'a>(fields: &mut Reader<'a>, number: TagNumber) -> Option<Option<&'a [u8]>> {
+    if !fields.next_is(context(number)) {
         return Some(None);
     }
-    Some(Some(rest(inside(fields, context(number))?)?))
+    Some(Some(fields.content(context(number))?))
 }
 
 /// One value that is all there is.
-fn all<T>(octets: &[u8], read: impl Fn(&mut SliceReader<'_>) -> Option<T>) -> Option<T> {
-    let mut reader = SliceReader::new(octets).ok()?;
+fn all<T>(octets: &[u8], read: impl Fn(&mut Reader<'_>) -> Option<T>) -> Option<T> {
+    let mut reader = Reader::new(octets);
     let value = read(&mut reader)?;
     reader.is_finished().then_some(value)
 }
 
 /// A GeneralizedTime, in seconds since 1970.
-fn seconds(fields: &mut SliceReader<'_>) -> Option<u64> {
-    let time = GeneralizedTime::decode(fields).ok()?;
+fn seconds(fields: &mut Reader<'_>) -> Option<u64> {
+    let time = fields.decode::<GeneralizedTime>()?;
     Some(time.to_unix_duration().as_secs())
 }
 
 /// How many values there are.
-fn count(mut list: SliceReader<'_>) -> Option<usize> {
+fn count(mut list: Reader<'_>) -> Option<usize> {
     let mut count = 0;
     while !list.is_finished() {
-        list.tlv_bytes().ok()?;
+        list.any()?;
         count += 1;
     }
     Some(count)
@@ -390,7 +389,7 @@ fn says(said: &[u8], item: &Item, produced_at: u64) -> Option<bool> {
         [0x80, 0] => return Some(status == Status::Good),
         [0x82, 0] => return Some(status == Status::Unknown),
         said => all(said, |outer| {
-            let mut info = inside(outer, context(TagNumber::N1))?;
+            let mut info = outer.inside(context(TagNumber::N1))?;
             let time = seconds(&mut info)?;
             let reason = match explicit(&mut info, TagNumber::N0)? {
                 None => None,
