@@ -28,14 +28,10 @@ pub struct Fields {
 impl Fields {
     /// Those of an answer with this SHA-256, and the answer: one piece of memory holds all their octets.
     pub fn behind(der: &[u8], digest: &[u8; 32], times: Times) -> (Bytes, Self) {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
         let mut all = Vec::with_capacity(der.len() + TAG + 2 * DATE);
         all.extend_from_slice(der);
         all.push(b'"');
-        for octet in digest {
-            all.extend([digit(octet >> 4), digit(octet & 15)]);
-        }
+        all.extend_from_slice(digits(digest).as_flattened());
         all.push(b'"');
         all.extend_from_slice(imf_fixdate(times.this_update).as_bytes());
         all.extend_from_slice(imf_fixdate(times.next_update).as_bytes());
@@ -48,6 +44,13 @@ impl Fields {
         };
         (der, fields)
     }
+}
+
+/// Hexadecimal digits.
+fn digits(octets: &[u8; 32]) -> [[u8; 2]; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    octets.map(|octet| [digit(octet >> 4), digit(octet & 15)])
 }
 
 /// A time as Date has it.

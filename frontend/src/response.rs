@@ -11,7 +11,6 @@ use der::{Decode, Encode, Tag, TagNumber};
 use ocsp_wire::{Item, Reason, SignRequest, Status};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::CrlReason;
-use x509_cert::spki::AlgorithmIdentifierRef;
 
 use crate::answer::now;
 use crate::issuer::Issuer;
@@ -105,9 +104,8 @@ fn check_by(
         .signatories
         .get(usize::from(asked.key))
         .ok_or("key")?;
-    let scheme = AlgorithmIdentifierRef::from_der(parts.algorithm)
-        .ok()
-        .and_then(|algorithm| signatory.scheme(&algorithm))
+    let scheme = signatory
+        .scheme(parts.algorithm)
         .ok_or("signature algorithm")?;
     if parts.certificates != signatory.certificate() {
         return Err("certificate of the responder");

@@ -1,8 +1,10 @@
 //! Who signs an issuer's answers, as the certificates on disk say: by which name, by which certificate, and whether a
 //! signature is theirs. The frontend does not take the signer's word for any of it. Here are public keys only.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use der::Decode;
 use der::asn1::{AnyRef, ObjectIdentifier};
 use der::oid::db::rfc5912::{
     ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ECDSA_WITH_SHA_512, ID_RSASSA_PSS,
@@ -31,6 +33,8 @@ pub struct Signatory {
     key_hash: [u8; 20],
     certificate: Option<Vec<u8>>,
     candidate: Candidate,
+    /// How it has signed first: in no other way, mostly.
+    known: OnceLock<(Vec<u8>, Scheme)>,
     passed_over: u32,
     until_next: AtomicU32,
 }
@@ -173,6 +177,7 @@ impl Signatory {
             key,
             key_hash: sha1(cut.key),
             certificate: delegated.then_some(der),
+            known: OnceLock::new(),
             passed_over: match verify {
                 Verify::Sample => PASSED_OVER,
                 Verify::Always => 0,
@@ -196,9 +201,18 @@ impl Signatory {
         self.certificate.as_deref()
     }
 
-    /// What an AlgorithmIdentifier means, if this key signs like that.
-    pub fn scheme(&self, algorithm: &AlgorithmIdentifierRef<'_>) -> Option<Scheme> {
-        self.key.scheme(algorithm)
+    /// What an AlgorithmIdentifier means, as DER, if this key signs like that.
+    pub fn scheme(&self, algorithm: &[u8]) -> Option<Scheme> {
+        if let Some((known, scheme)) = self.known.get()
+            && known == algorithm
+        {
+            return Some(*scheme);
+        }
+        let scheme = self
+            .key
+            .scheme(&AlgorithmIdentifierRef::from_der(algorithm).ok()?)?;
+        let _ = self.known.set((algorithm.to_vec(), scheme));
+        Some(scheme)
     }
 
     /// Whether `signature` is this key's over `octets`.
@@ -258,7 +272,6 @@ fn algorithm(key: &PKeyRef<Public>, settings: &settings::Key) -> Option<ObjectId
 #[cfg(test)]
 mod tests {
     use super::*;
-    use der::Decode;
     use openssl::asn1::Asn1Time;
     use openssl::ec::{EcGroup, EcKey};
     use openssl::nid::Nid;
@@ -338,9 +351,7 @@ mod tests {
             };
             let signatory =
                 Signatory::itself(&certificate(key), &settings, Verify::Always).unwrap();
-            let scheme = |algorithm: &[u8]| {
-                signatory.scheme(&AlgorithmIdentifierRef::from_der(algorithm).unwrap())
-            };
+            let scheme = |algorithm: &[u8]| signatory.scheme(algorithm);
             let mut signer = match digest {
                 Some(digest) => Signer::new(*digest, key).unwrap(),
                 None => Signer::new_without_digest(key).unwrap(),

@@ -4,6 +4,7 @@
 pub mod index;
 pub mod mysql;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -22,6 +23,14 @@ use crate::counts::SourceCounts;
 use crate::digest::sha256;
 use crate::issuer::Issuer;
 use crate::pem;
+
+/// Octets of a certificate's file that are read.
+const LARGEST_FILE: u64 = 256 << 10;
+
+thread_local! {
+    /// Where files of certificates are read to: not a new place for each.
+    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What a source knows of a serial.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,12 +125,13 @@ impl Record {
             Proof::File(path) => path,
         };
         let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-        let mut octets = Vec::with_capacity(4096);
-        File::open(path)
-            .and_then(|file| file.take(256 << 10).read_to_end(&mut octets))
-            .map_err(|error| failed(&format_args!("a certificate cannot be read: {error}")))?;
-        let der = pem::certificate(&octets)
-            .ok_or_else(|| failed(&"holds no certificate in PEM or DER"))?;
+        let der = READ.with_borrow_mut(|octets| {
+            octets.clear();
+            File::open(path)
+                .and_then(|file| file.take(LARGEST_FILE).read_to_end(octets))
+                .map_err(|error| failed(&format_args!("a certificate cannot be read: {error}")))?;
+            pem::certificate(octets).ok_or_else(|| failed(&"holds no certificate in PEM or DER"))
+        })?;
         let certificate = Certificate::new(der)
             .map_err(|error| failed(&format_args!("the certificate {error}")))?;
         Ok(Evidence::Certificate(certificate))
