@@ -195,8 +195,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What `openssl speed` found, in µs of one signature.
-    fn of_signatures(signatures: &[f64]) -> Self {
+    /// What `openssl speed` found, in µs of one.
+    fn of_bare(which: Which, found: &[f64]) -> Self {
         let run = |used: &f64| Run {
             rate: 1e6 / used,
             used: vec![*used],
@@ -204,9 +204,9 @@ impl Outcome {
             generator: 0.0,
         };
         Self {
-            which: Which::Signature,
+            which,
             processes: vec!["openssl"],
-            runs: signatures.iter().map(run).collect(),
+            runs: found.iter().map(run).collect(),
             resident: Vec::new(),
         }
     }
@@ -252,7 +252,7 @@ impl Effort {
         let running = with_before.map(|which| self.start(which, authority, folder));
         let running: Vec<Running> = running.collect();
         let mut results = Vec::new();
-        let mut signatures = Vec::new();
+        let (mut signatures, mut verifications) = (Vec::new(), Vec::new());
         for server in &running {
             let warm = match scene.asked {
                 Asked::One | Asked::Warm => self.questions(scene, authority, 0, false),
@@ -283,7 +283,9 @@ impl Effort {
                 result.runs.push(run);
             }
             if let Some(algorithm) = scene.signs() {
-                signatures.push(raw(self.cores, algorithm));
+                let [signature, verification] = raw(self.cores, algorithm);
+                signatures.push(signature);
+                verifications.push(verification);
             }
         }
         for (server, result) in running.iter().zip(&mut results) {
@@ -297,7 +299,10 @@ impl Effort {
             }
         }
         if !signatures.is_empty() {
-            results.push(Outcome::of_signatures(&signatures));
+            results.push(Outcome::of_bare(Which::Signature, &signatures));
+        }
+        if scene.asked == Asked::Fresh {
+            results.push(Outcome::of_bare(Which::Verification, &verifications));
         }
         Ok(results)
     }
@@ -308,7 +313,9 @@ impl Effort {
             Which::Before => Running::before_of(self.cores, folder, authority, false),
             Which::DaemonIndex => Running::daemon(self.cores, folder, authority, true),
             Which::BeforeIndex => Running::before_of(self.cores, folder, authority, true),
-            Which::Openssl | Which::Signature => Running::openssl(self.cores, authority),
+            Which::Openssl | Which::Signature | Which::Verification => {
+                Running::openssl(self.cores, authority)
+            }
             Which::Hyper | Which::Nginx => {
                 // The octets that the daemon answers.
                 let daemon = Running::daemon(self.cores, folder, authority, false);

@@ -71,6 +71,8 @@ pub enum Which {
     Openssl,
     /// No server: one signature, by `openssl speed`.
     Signature,
+    /// No server: one verification, likewise.
+    Verification,
 }
 
 impl Which {
@@ -85,6 +87,7 @@ impl Which {
             Self::Nginx => "nginx, static file",
             Self::Openssl => "openssl ocsp, index.txt",
             Self::Signature => "one bare signature",
+            Self::Verification => "one bare verification",
         }
     }
 
@@ -92,7 +95,9 @@ impl Which {
     pub fn is_ours(self) -> bool {
         match self {
             Self::Daemon | Self::Before | Self::DaemonIndex | Self::BeforeIndex => true,
-            Self::Hyper | Self::Nginx | Self::Openssl | Self::Signature => false,
+            Self::Hyper | Self::Nginx | Self::Openssl | Self::Signature | Self::Verification => {
+                false
+            }
         }
     }
 
@@ -337,8 +342,9 @@ fn listens(address: SocketAddr) {
     until(&format!("{address} listens"), || Client::to(address).ok());
 }
 
-/// What one signature takes of the servers' core, in µs, by `openssl speed`; where they have two, half of that.
-pub fn raw(cores: Cores, algorithm: &str) -> f64 {
+/// What one signature and one verification take of the servers' core, in µs, by `openssl speed`; where they have two, half of
+/// that.
+pub fn raw(cores: Cores, algorithm: &str) -> [f64; 2] {
     let mut command = Command::new("openssl");
     command.args(["speed", "-seconds", "1", "-mr"]);
     if cores.shared {
@@ -350,6 +356,8 @@ pub fn raw(cores: Cores, algorithm: &str) -> f64 {
     // +F2:2:2048:SIGNATURES:VERIFICATIONS or +F4:3:256:SIGNATURES:VERIFICATIONS, in a second of CPU time.
     let mut lines = said.lines();
     let line = lines.find(|line| line.starts_with("+F2:") || line.starts_with("+F4:"));
-    let signatures = line.and_then(|line| line.split(':').nth(3)?.parse::<f64>().ok());
-    1e6 / signatures.unwrap_or_else(|| panic!("openssl speed {algorithm}: {said}"))
+    [3, 4].map(|place| {
+        let rate = line.and_then(|line| line.split(':').nth(place)?.parse::<f64>().ok());
+        1e6 / rate.unwrap_or_else(|| panic!("openssl speed {algorithm}: {said}"))
+    })
 }

@@ -574,7 +574,7 @@ impl Teller<'_> {
                     let after: u64 = server.used().iter().sum();
                     *used = (after - before) as f64 / 1e3 / answers.count as f64;
                 }
-                let bare = raw(self.effort.cores, "ecdsap256");
+                let [bare, _] = raw(self.effort.cores, "ecdsap256");
                 // The first fills what is filled once.
                 if repeat > 0 {
                     found.push([used[0], used[1], bare, used[0] - used[1] - bare]);
@@ -609,7 +609,7 @@ impl Teller<'_> {
             let seconds = answers.time.as_secs_f64();
             let generator = (own() - before) as f64 / 1e9 / seconds;
             let rate = answers.count as f64 / seconds;
-            let bare = 1e6 / raw(cores, "rsa2048");
+            let [bare, _] = raw(cores, "rsa2048").map(|used| 1e6 / used);
             // What the generator takes of two cores is no signer's.
             let left = bare * (2.0 - generator) / 2.0;
             if repeat > 0 {
