@@ -19,7 +19,7 @@ const STACK: usize = 256 << 10;
 
 /// How long the first of several answers waits for the others at most, from the moment at which its question was taken; and
 /// how many octets they may have.
-const GATHERING: Duration = Duration::from_millis(1);
+const GATHERING: Duration = Duration::from_millis(4);
 const GATHERED: usize = 64 << 10;
 
 /// Starts the signing threads, which do nothing until they are let go. Afterwards the process ends with its frontend, or with
