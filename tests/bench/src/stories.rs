@@ -38,6 +38,8 @@ pub enum Story {
     Index,
     /// What a cached answer takes.
     Memory,
+    /// What it costs to read a status again.
+    Again,
     /// What it costs to have an answer signed, beside the signature.
     Boundary,
     /// How much of both cores goes into signatures.
@@ -45,13 +47,14 @@ pub enum Story {
 }
 
 /// All of them, as the command line names them.
-pub const STORIES: [(&str, Story); 8] = [
+pub const STORIES: [(&str, Story); 9] = [
     ("floods", Story::Floods),
     ("revocation", Story::Revocation),
     ("reload", Story::Reload),
     ("start", Story::Start),
     ("index", Story::Index),
     ("memory", Story::Memory),
+    ("again", Story::Again),
     ("boundary", Story::Boundary),
     ("cores", Story::Cores),
 ];
@@ -78,7 +81,7 @@ impl Story {
         match self {
             Self::Start | Self::Index | Self::Boundary => 1000,
             Self::Cores => 2 * effort.proven(scene_of(Asked::Fresh, Kind::Rsa)),
-            Self::Floods | Self::Reload | Self::Revocation => WARM + 2000,
+            Self::Floods | Self::Reload | Self::Revocation | Self::Again => WARM + 2000,
             Self::Memory => entries.max(WARM),
         }
     }
@@ -103,6 +106,7 @@ impl Story {
             Self::Start => Ok(teller.start()),
             Self::Index => Ok(teller.index()),
             Self::Memory => teller.memory(entries),
+            Self::Again => teller.again(),
             Self::Boundary => teller.boundary(),
             Self::Cores => teller.cores(),
         }
@@ -539,6 +543,57 @@ impl Teller<'_> {
                 one.1, one.0, all.1, all.0
             ),
         ))
+    }
+
+    /// All cached answers twice, one time after the other: at first each status has to be read again, then none.
+    fn again(&self) -> Result<Vec<Line>, String> {
+        const REVALIDATE: Duration = Duration::from_secs(5);
+        let ca = &self.authority.ca;
+        let revalidate = format!("revalidate = \"{} s\"\n", REVALIDATE.as_secs());
+        let database = self.authority.database.as_ref();
+        let source = match database {
+            Some(database) => database.source(&ca.name, &revalidate),
+            None => ca.source(&revalidate),
+        };
+        let config = head(ADMIN) + &source + &ca.issuer("");
+        let server = Running::daemon_of(self.effort.cores, self.folder, &config, database);
+        let daemon = server.daemon.as_ref().unwrap();
+        let load = self.effort.load(
+            scene_of(Asked::Warm, Kind::P256),
+            &server,
+            Duration::from_secs(3600),
+        );
+        let of_source = format!("ocsp_source_lookups_total{{source={:?}}} ", ca.name);
+        let read = || metric(&daemon.metrics(), &of_source);
+        let all = || {
+            let before = read();
+            let used = || server.used().iter().sum::<u64>() as f64 / 1e3;
+            let used_before = used();
+            right(load.drive(self.effort.serials(self.authority, WARM, false)))?;
+            Ok::<_, String>((used() - used_before, read() - before))
+        };
+        // Signed, and then found by their octets.
+        all()?;
+        all()?;
+        let mut found = Vec::new();
+        for _ in 0..self.effort.repeats {
+            std::thread::sleep(REVALIDATE);
+            let [(again, read), (cached, idle)] = [all()?, all()?];
+            if (read, idle) != (WARM, 0) {
+                return Err(format!("{read} statuses were read again, and then {idle}"));
+            }
+            found.push((again - cached) / WARM as f64);
+        }
+        let least = found.iter().copied().fold(f64::MAX, f64::min);
+        Ok(vec![line(
+            format!(
+                "to read the status of a cached answer again, {WARM} of them as fast as they are asked for"
+            ),
+            format!(
+                "{:.1} CPU µs (least {least:.1}), the database's included, beside an answer from the cache",
+                median(found)
+            ),
+        )])
     }
 
     /// Questions with nonces to two daemons, one of which signs an answer to each, while the other one answers from its cache: it
