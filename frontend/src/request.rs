@@ -157,10 +157,10 @@ impl<'a> Parts<'a> {
             signature = Some(request.content(context(TagNumber::N0))?);
         }
         let mut fields = Reader::new(tbs).inside(Tag::Sequence)?;
-        if fields.next_is(context(TagNumber::N0)) {
-            if fields.content(context(TagNumber::N0))? != [0x02, 0x01, 0x00] {
-                return None;
-            }
+        if fields.next_is(context(TagNumber::N0))
+            && fields.content(context(TagNumber::N0))? != [0x02, 0x01, 0x00]
+        {
+            return None;
         }
         if fields.next_is(context(TagNumber::N1)) {
             fields.inside(context(TagNumber::N1))?; // requestorName

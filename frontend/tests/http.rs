@@ -962,6 +962,22 @@ fn a_header_that_comes_octet_by_octet_ends_the_connection() {
     }
 }
 
+#[test]
+fn who_waits_for_an_answer_owes_no_request() {
+    let stage = hasty();
+    let patience = stage.settings.limits.header_ms;
+    let authority = Arc::clone(&stage.authority);
+    let frontend = stage.start(move |asked| {
+        sleep_ms(2 * patience);
+        authority.answers(asked)
+    });
+    let mut client = frontend.client();
+    for serial in [GOOD, REVOKED] {
+        let answer = client.post(&stage.authority.ask(serial).request());
+        assert_eq!(is_good(&answer.body), serial == GOOD);
+    }
+}
+
 // ---- bare DER -----------------------------------------------------------------------------------------------------
 
 #[test]

@@ -94,8 +94,8 @@ const SCENES: [Scene; 5] = [
         asked: Asked::Post,
         answers: Answers::Frontend,
         most: Some(Most {
-            instructions: 22_200,
-            of_bare: 132,
+            instructions: 19_100,
+            of_bare: 113,
         }),
     },
     Scene {
@@ -103,8 +103,8 @@ const SCENES: [Scene; 5] = [
         asked: Asked::Get,
         answers: Answers::Frontend,
         most: Some(Most {
-            instructions: 21_800,
-            of_bare: 166,
+            instructions: 17_500,
+            of_bare: 133,
         }),
     },
     Scene {
