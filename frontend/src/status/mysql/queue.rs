@@ -15,8 +15,10 @@ use super::{LARGEST, NoAnswer, Urgency};
 
 /// Look-ups in one statement: each has six spellings at most.
 const MOST_TOGETHER: usize = LARGEST / 6;
-/// How long after a statement the next look-ups are held, where there are several: what a statement takes that is well.
+/// How long the first of several look-ups is held: what a statement takes that is well.
 const HOLD: Duration = Duration::from_millis(1);
+/// How long after several look-ups others are expected: the signer gathers its answers, and clients ask when they have theirs.
+const COMPANY: Duration = Duration::from_millis(10);
 /// Look-ups that may wait. More than as many clients can ask for at a time are not there to be served.
 pub const MOST_WAITING: usize = 16_384;
 
@@ -85,6 +87,8 @@ struct Lines {
     first: VecDeque<Waiting>,
     /// Of all others, up to [`MOST_WAITING`].
     then: VecDeque<Waiting>,
+    /// Since when the first of them waits for those that travel along.
+    since: Option<Instant>,
     /// When the last statement left, and whether several look-ups travelled in it.
     last: Option<(Instant, bool)>,
 }
@@ -124,7 +128,11 @@ impl Queue {
                 Urgency::New if lines.then.len() < MOST_WAITING => lines.then.push_back(asked),
                 Urgency::New => return None,
             }
-            lines.len()
+            let waiting = lines.len();
+            if waiting == 1 {
+                lines.since = Some(Instant::now());
+            }
+            waiting
         };
         // Between the first and those that fill a statement, nobody has anything to do.
         if waiting == 1 || waiting == MOST_TOGETHER {
@@ -191,7 +199,9 @@ impl Queue {
                     }
                     more = lines.len() > 0;
                     if !asked.is_empty() {
-                        lines.last = Some((Instant::now(), asked.len() > 1));
+                        let now = Instant::now();
+                        lines.last = Some((now, asked.len() > 1));
+                        lines.since = Some(now);
                     }
                 }
                 held
@@ -216,14 +226,15 @@ impl Queue {
         }
     }
 
-    /// Until when those that wait are held: for a moment after the last statement, if it is on its way yet or several
-    /// travelled in it, so that there is company to wait for.
+    /// Until when those that wait are held: for a moment, if a statement is on its way or several have travelled together just
+    /// now, so that there is company to wait for.
     fn held(&self, lines: &Lines) -> Option<Instant> {
         let (at, several) = lines.last?;
         let few = (1..MOST_TOGETHER).contains(&lines.len());
-        let company = several || self.on_their_way.load(Ordering::Relaxed) > 0;
-        let until = at + HOLD;
-        (few && company && !self.is_leaving() && Instant::now() < until).then_some(until)
+        let (now, until) = (Instant::now(), lines.since? + HOLD);
+        let company =
+            (several && now < at + COMPANY) || self.on_their_way.load(Ordering::Relaxed) > 0;
+        (few && company && !self.is_leaving() && now < until).then_some(until)
     }
 }
 
@@ -262,6 +273,20 @@ mod tests {
         }
     }
 
+    /// How many look-ups are taken of a queue so much later, where the test itself takes less time than they are held.
+    fn in_time_after(later: Duration, queue: impl Fn() -> Queue) -> Option<usize> {
+        loop {
+            let queue = queue();
+            let since = Instant::now();
+            std::thread::sleep(later);
+            put(&queue, 1);
+            let found = taken(&queue);
+            if since.elapsed() < later + HOLD {
+                return found;
+            }
+        }
+    }
+
     #[test]
     fn a_lone_look_up_is_not_held() {
         let queue = Queue::default();
@@ -287,6 +312,21 @@ mod tests {
         put(&queue, 1);
         let batch = runtime.block_on(queue.take());
         assert_eq!(batch.asked().len(), 2);
+    }
+
+    #[test]
+    fn who_comes_long_after_several_is_not_held_and_a_little_later_is() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        for (later, held) in [(HOLD * 2, true), (COMPANY, false)] {
+            let found = in_time_after(later, || {
+                let queue = Queue::default();
+                put(&queue, 2);
+                assert_eq!(taken(&queue), Some(2));
+                queue
+            });
+            assert_eq!(found.is_none(), held, "{later:?}");
+        }
     }
 
     #[test]
