@@ -386,7 +386,8 @@ impl Effort {
             Asked::Warm => (at + 12, 0, WARM, repeat > 0),
             Asked::Fresh if repeat == 0 => (at + 12, 0, WARM, endless),
             Asked::Fresh => {
-                let each = (authority.proven - WARM) / self.repeats as u64;
+                // There may be more, of which `newcerts/` has no file: those are for others to ask about.
+                let each = (self.proven(scene) - WARM) / self.repeats as u64;
                 (at + 12, WARM + (repeat - 1) * each, each, false)
             }
             Asked::Nonce => (nonce_place(&request), repeat * many, many, false),
