@@ -707,7 +707,7 @@ impl Responder {
             let asking = self
                 .signer
                 .ask(asked.place, asked.issuer, asked.key, nonce, items);
-            // By itself, too: pieces of memory above 1 KiB cost the allocator ten times as much.
+            // By itself, too: pieces of memory above 1 KiB go past the allocator's quick lists.
             match Box::pin(asking).await {
                 Ok(signed) if signed.times.contain(now()) => {
                     return Ok(Reply::new(&signed.der, signed.times, items, now()));
