@@ -26,47 +26,61 @@ use crate::signer::{NotSigned, Signer};
 use crate::status::{NoAnswer, Proof, Record, Revocation, Source, Urgency};
 
 /// A signed answer, ready to be sent any number of times.
-#[derive(Debug, Clone)]
-pub struct Reply(Arc<Ready>);
-
-/// What a [`Reply`] is made of.
 #[derive(Debug)]
 pub struct Ready {
     /// The OCSPResponse.
     pub der: Bytes,
     /// When it holds.
     pub times: Times,
-    /// Whether *good* is all that it says.
-    pub good: bool,
     /// When it must have been renewed, in seconds since 1970.
     pub renew_by: u64,
+    /// Whether *good* is all that it says.
+    pub good: bool,
     /// A number that differs from answer to answer.
     pub chance: u8,
     /// Its header fields in an answer to GET.
     pub fields: Fields,
 }
 
-impl Deref for Reply {
-    type Target = Ready;
-    fn deref(&self) -> &Ready {
-        &self.0
+impl Ready {
+    /// An answer about `items` that was made at `made`, in seconds since 1970.
+    pub fn new(der: Vec<u8>, times: Times, items: &[Item], made: u64) -> Self {
+        let is_good = |item: &Item| matches!(item, Item::Ours(ours) if ours.status == Status::Good);
+        let digest = sha256(&der);
+        let (der, fields) = Fields::behind(der, &digest, times);
+        Self {
+            der,
+            times,
+            renew_by: renew_by(times, made),
+            good: items.iter().all(is_good),
+            chance: digest[0],
+            fields,
+        }
     }
 }
 
-impl Reply {
-    /// An answer about `items` that was made at `made`, in seconds since 1970.
-    pub fn new(der: &[u8], times: Times, items: &[Item], made: u64) -> Self {
-        let is_good = |item: &Item| matches!(item, Item::Ours(ours) if ours.status == Status::Good);
-        let digest = sha256(der);
-        let (der, fields) = Fields::behind(der, &digest, times);
-        Self(Arc::new(Ready {
-            der,
-            times,
-            good: items.iter().all(is_good),
-            renew_by: renew_by(times, made),
-            chance: digest[0],
-            fields,
-        }))
+/// Somebody's part in a signed answer.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// It is, or was, the cache's.
+    Kept(Arc<Entry>),
+    /// It was never kept.
+    Unkept(Arc<Ready>),
+}
+
+impl Deref for Reply {
+    type Target = Ready;
+    fn deref(&self) -> &Ready {
+        match self {
+            Self::Kept(entry) => &entry.ready,
+            Self::Unkept(ready) => ready,
+        }
+    }
+}
+
+impl From<Ready> for Reply {
+    fn from(ready: Ready) -> Self {
+        Self::Unkept(Arc::new(ready))
     }
 }
 
@@ -191,7 +205,7 @@ impl Responder {
             self.counts.hits.add();
             self.counts.hashes.by(entry.key.hash).add();
             self.counts.answers.add();
-            Answer::Shared(entry.reply.clone())
+            Answer::Shared(Reply::Kept(entry))
         })
     }
 
@@ -445,7 +459,7 @@ impl Responder {
             Err(reason) => {
                 // As it is now: another question may have withdrawn it meanwhile.
                 let kept = self.cache.find(key);
-                return self.without_record(asked, key, kept.as_deref(), reason);
+                return self.without_record(asked, key, kept, reason);
             }
         };
         // To look up takes time, and an entry may have come to its end meanwhile.
@@ -454,10 +468,10 @@ impl Responder {
             Some(entry) if renew(&entry) => {
                 entry.confirm(looked_up);
                 match self.sign_and_keep(asked, key, record, looked_up).await {
-                    Ok(reply) => Answer::Shared(reply),
+                    Ok(renewed) => Answer::Shared(Reply::Kept(renewed)),
                     Err(_) if entry.holds(now()) => {
                         entry.renewal_is_over(now());
-                        Answer::Shared(entry.reply.clone())
+                        Answer::Shared(Reply::Kept(entry))
                     }
                     Err(error) => Answer::Error(error),
                 }
@@ -474,7 +488,7 @@ impl Responder {
                     }
                 }
                 match self.sign_and_keep(asked, key, record, looked_up).await {
-                    Ok(reply) => Answer::Shared(reply),
+                    Ok(entry) => Answer::Shared(Reply::Kept(entry)),
                     Err(error) => Answer::Error(error),
                 }
             }
@@ -521,9 +535,9 @@ impl Responder {
             })
             .ok()?;
         // When it was made, within what its times leave open, to be renewed rather too early.
-        let reply = Reply::new(&inherited.der, times, &items, times.this_update);
+        let ready = Ready::new(inherited.der.to_vec(), times, &items, times.this_update);
         let said = inherited.said.clone();
-        let entry = Entry::new(key.clone(), reply, said, revoked, confirmed);
+        let entry = Entry::new(key.clone(), ready, said, revoked, confirmed);
         if !entry.holds(now()) || entry.is_overdue(now()) {
             return None;
         }
@@ -558,7 +572,7 @@ impl Responder {
                 entry.renewal_is_over(now());
             });
         }
-        Answer::Shared(entry.reply.clone())
+        Answer::Shared(Reply::Kept(Arc::clone(entry)))
     }
 
     /// The source says nothing that could be signed: *revoked* holds until nextUpdate, and *good* for a while where the
@@ -567,7 +581,7 @@ impl Responder {
         &self,
         asked: Asked<'_>,
         key: &Key,
-        entry: Option<&Entry>,
+        entry: Option<Arc<Entry>>,
         reason: NoAnswer,
     ) -> Answer {
         let (error, patience) = match reason {
@@ -582,7 +596,7 @@ impl Responder {
         };
         match entry {
             Some(entry) if entry.holds(now()) && (entry.revoked || entry.age() < patience) => {
-                Answer::Shared(entry.reply.clone())
+                Answer::Shared(Reply::Kept(entry))
             }
             Some(_) => {
                 self.cache.forget(key);
@@ -599,7 +613,7 @@ impl Responder {
         };
         let item = Item::Ours(ours(key, status, Evidence::None));
         match self.say(asked, None, &mut [item]).await {
-            Ok(reply) => Answer::Unsettled(reply),
+            Ok(ready) => Answer::Unsettled(ready.into()),
             Err(error) => Answer::Error(error),
         }
     }
@@ -611,10 +625,10 @@ impl Responder {
         key: &Key,
         record: Record,
         confirmed: Instant,
-    ) -> Result<Reply, OcspError> {
+    ) -> Result<Arc<Entry>, OcspError> {
         let item = ours(key, record.status(), self.evidence(&record)?);
         let mut items = vec![Item::Ours(item)];
-        let reply = self.say(asked, None, &mut items).await?;
+        let ready = self.say(asked, None, &mut items).await?;
         // What was asked for may have become *revoked* on the way.
         let revoked = !matches!(
             items.as_slice(),
@@ -623,15 +637,10 @@ impl Responder {
                 ..
             })]
         );
-        let entry = Entry::new(
-            key.clone(),
-            reply.clone(),
-            record.said(),
-            revoked,
-            confirmed,
-        );
-        self.cache.keep(Arc::new(entry));
-        Ok(reply)
+        let entry = Entry::new(key.clone(), ready, record.said(), revoked, confirmed);
+        let entry = Arc::new(entry);
+        self.cache.keep(Arc::clone(&entry));
+        Ok(entry)
     }
 
     /// An answer to several certificates, or with a nonce: always looked up, always signed, never kept. The first
@@ -686,9 +695,9 @@ impl Responder {
         }
         let private = nonce.is_some();
         match self.say(asked, nonce, &mut items).await {
-            Ok(reply) if unsettled || !recorded => Answer::Unsettled(reply),
-            Ok(reply) if private => Answer::Private(reply),
-            Ok(reply) => Answer::Shared(reply),
+            Ok(ready) if unsettled || !recorded => Answer::Unsettled(ready.into()),
+            Ok(ready) if private => Answer::Private(ready.into()),
+            Ok(ready) => Answer::Shared(ready.into()),
             Err(error) => Answer::Error(error),
         }
     }
@@ -699,7 +708,7 @@ impl Responder {
         asked: Asked<'_>,
         nonce: Option<Octets<128>>,
         items: &mut [Item],
-    ) -> Result<Reply, OcspError> {
+    ) -> Result<Ready, OcspError> {
         // Each withdrawal settles one item.
         for _ in 0..=items.len() {
             self.counts.signatures.add();
@@ -710,7 +719,7 @@ impl Responder {
             // By itself, too: pieces of memory above 1 KiB go past the allocator's quick lists.
             match Box::pin(asking).await {
                 Ok(signed) if signed.times.contain(now()) => {
-                    return Ok(Reply::new(&signed.der, signed.times, items, now()));
+                    return Ok(Ready::new(signed.der, signed.times, items, now()));
                 }
                 // One of the two clocks was read before it was set.
                 Ok(_) => return Err(OcspError::TryLater),

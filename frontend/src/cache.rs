@@ -17,7 +17,7 @@ use quick_cache::sync::{Cache as Store, GuardResult};
 use quick_cache::{Lifecycle, Weighter};
 use tokio::sync::OnceCell;
 
-use crate::answer::Reply;
+use crate::answer::Ready;
 use crate::issuer::ALGORITHMS;
 use crate::response::Times;
 use crate::serial::Serial;
@@ -77,45 +77,50 @@ pub struct Key {
 }
 
 /// A cached answer. The signature and the status behind it age apart.
+///
+/// In this order: what is asked for seldom is in none of the processor's caches, and then each line of memory that a hit
+/// touches counts. It touches what stands in front.
+#[derive(Debug)]
+#[repr(C)]
 pub struct Entry {
-    /// Where it stands, or has stood.
-    pub key: Key,
-    /// What is sent.
-    pub reply: Reply,
-    /// What the source said.
-    pub said: Said,
+    stands: AtomicBool,
     /// Whether *revoked* is what it says, for whichever reason.
     pub revoked: bool,
+    uses: AtomicU32,
     /// When the source said so last, in nanoseconds since [`BEGUN`].
     confirmed: AtomicU64,
     /// When a new signature is due, in seconds since 1970.
     refresh_at: u64,
+    /// Where it stands, or has stood.
+    pub key: Key,
+    /// What is sent.
+    pub ready: Ready,
     renewing: AtomicBool,
     /// When a renewal may be tried again, in seconds since 1970.
     try_at: AtomicU64,
-    uses: AtomicU32,
-    stands: AtomicBool,
+    /// What the source said.
+    pub said: Said,
 }
 
 impl Entry {
     /// An answer to what the source said at `confirmed`.
-    pub fn new(key: Key, reply: Reply, said: Said, revoked: bool, confirmed: Instant) -> Self {
-        let times = reply.times;
+    pub fn new(key: Key, ready: Ready, said: Said, revoked: bool, confirmed: Instant) -> Self {
+        let times = ready.times;
         let after = ((times.next_update - times.this_update) / 2).min(FOUR_DAYS);
         // Up to 10 % earlier, by chance, so that what was signed together is not renewed together. The hash of the answer
         // is chance enough.
-        let early = after / 10 * u64::from(reply.chance) / 255;
+        let early = after / 10 * u64::from(ready.chance) / 255;
         Self {
-            key,
-            refresh_at: (times.this_update + after - early).min(reply.renew_by),
-            reply,
-            said,
+            stands: AtomicBool::new(true),
             revoked,
+            uses: AtomicU32::new(0),
             confirmed: AtomicU64::new(since_begun(confirmed)),
+            refresh_at: (times.this_update + after - early).min(ready.renew_by),
+            key,
+            ready,
             renewing: AtomicBool::new(false),
             try_at: AtomicU64::new(0),
-            uses: AtomicU32::new(0),
-            stands: AtomicBool::new(true),
+            said,
         }
     }
 
@@ -133,7 +138,7 @@ impl Entry {
 
     /// Whether its times contain `now`.
     pub fn holds(&self, now: u64) -> bool {
-        self.reply.times.contain(now)
+        self.ready.times.contain(now)
     }
 
     /// How long ago the source was asked that confirmed the status last.
@@ -160,7 +165,7 @@ impl Entry {
 
     /// Whether it is not to be served any more before a new signature was tried. Where that has failed, a little later.
     pub fn is_overdue(&self, now: u64) -> bool {
-        now >= self.reply.renew_by && now >= self.try_at.load(Ordering::Relaxed)
+        now >= self.ready.renew_by && now >= self.try_at.load(Ordering::Relaxed)
     }
 
     /// Whether a new signature is due, for the one caller who then has to see to it.
@@ -218,7 +223,7 @@ struct Octets;
 impl Weighter<Key, Kept> for Octets {
     fn weight(&self, key: &Key, kept: &Kept) -> u64 {
         let der = match kept {
-            Kept::Answer(entry) => &entry.reply.der,
+            Kept::Answer(entry) => &entry.ready.der,
             Kept::Inherited(inherited) => &inherited.der,
         };
         BESIDE + u64::try_from(key.serial.len() + der.len()).unwrap_or(u64::MAX / 2)
@@ -461,8 +466,8 @@ mod tests {
             revoked: None,
             proof: [0; 32],
         };
-        let reply = Reply::new(&[0x30; 500], times, &[], times.this_update);
-        Arc::new(Entry::new(key, reply, said, false, Instant::now()))
+        let ready = Ready::new(vec![0x30; 500], times, &[], times.this_update);
+        Arc::new(Entry::new(key, ready, said, false, Instant::now()))
     }
 
     #[test]

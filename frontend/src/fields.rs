@@ -26,17 +26,19 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Those of an answer with this SHA-256, and the answer: one piece of memory holds all their octets.
-    pub fn behind(der: &[u8], digest: &[u8; 32], times: Times) -> (Bytes, Self) {
-        let mut all = Vec::with_capacity(der.len() + TAG + 2 * DATE);
-        all.extend_from_slice(der);
+    /// Those of an answer with this SHA-256, and the answer: they come behind it, so that one piece of memory holds all
+    /// octets, and mostly the one in which the answer is.
+    pub fn behind(der: Vec<u8>, digest: &[u8; 32], times: Times) -> (Bytes, Self) {
+        let length = der.len();
+        let mut all = der;
+        all.reserve_exact(TAG + 2 * DATE);
         all.push(b'"');
         all.extend_from_slice(digits(digest).as_flattened());
         all.push(b'"');
         all.extend_from_slice(imf_fixdate(times.this_update).as_bytes());
         all.extend_from_slice(imf_fixdate(times.next_update).as_bytes());
         let mut all = Bytes::from(all);
-        let der = all.split_to(der.len());
+        let der = all.split_to(length);
         let fields = Self {
             tag: value(all.split_to(TAG)),
             last_modified: value(all.split_to(DATE)),

@@ -26,12 +26,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use crate::answer::{Answer, Reply, now};
+use crate::answer::{Answer, Ready, now};
 use crate::conditional::{self, Outcome, Validators};
 use crate::fields::{date, value};
 use crate::listener::Serving;
 use crate::request::{LARGEST, Length, length};
 use crate::response::OcspError;
+use crate::sent::Sent;
 use crate::silence::Silence;
 
 /// Octets of a request target: a request of 100 certificates has some 12,000 in base64.
@@ -93,25 +94,25 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Ser
     }
 }
 
-async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full<Bytes>> {
+async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full<Sent>> {
     let method = request.method().clone();
     match method {
         Method::POST => match body(request, serving.body_timeout).await {
-            Ok(der) => answered(&serving.responder.answer(&der).await),
+            Ok(der) => answered(serving.responder.answer(&der).await),
             Err(refusal) => refusal,
         },
         Method::GET | Method::HEAD => {
             let (parts, _unread) = request.into_parts();
             let path = parts.uri.path();
             if let Some(answer) = serving.responder.recall(path.as_bytes()) {
-                return got(&answer, &parts.headers, &serving.max_age);
+                return got(answer, &parts.headers, &serving.max_age);
             }
             match target(path) {
                 Ok(der) => {
                     let read = serving.responder.read(path.as_bytes(), &der);
-                    got(&Box::pin(read).await, &parts.headers, &serving.max_age)
+                    got(Box::pin(read).await, &parts.headers, &serving.max_age)
                 }
-                Err(NoRequest::Malformed) => answered(&Answer::Error(OcspError::MalformedRequest)),
+                Err(NoRequest::Malformed) => answered(Answer::Error(OcspError::MalformedRequest)),
                 Err(NoRequest::TooLong) => plain(
                     StatusCode::URI_TOO_LONG,
                     "the request target is too long: use POST\n",
@@ -139,7 +140,7 @@ async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full
 async fn body(
     request: Request<Incoming>,
     patience: Duration,
-) -> Result<Bytes, Response<Full<Bytes>>> {
+) -> Result<Bytes, Response<Full<Sent>>> {
     let media_type = request
         .headers()
         .get(CONTENT_TYPE)
@@ -298,12 +299,13 @@ fn unescaped(path: &str) -> Vec<u8> {
 }
 
 /// An answer as it goes to POST: only what must not be kept says so (RFC 9110 section 9.3.3).
-fn answered(answer: &Answer) -> Response<Full<Bytes>> {
+fn answered(answer: Answer) -> Response<Full<Sent>> {
     let no_store = Some(HeaderValue::from_static("no-store"));
+    let try_later = matches!(answer, Answer::Error(OcspError::TryLater));
     let (der, cache_control) = match answer {
-        Answer::Shared(reply) | Answer::Private(reply) => (reply.der.clone(), None),
-        Answer::Unsettled(reply) => (reply.der.clone(), no_store),
-        Answer::Error(error) => (error.der(), no_store),
+        Answer::Shared(reply) | Answer::Private(reply) => (reply.into(), None),
+        Answer::Unsettled(reply) => (reply.into(), no_store),
+        Answer::Error(error) => (error.der().into(), no_store),
     };
     let mut response = Response::new(Full::new(der));
     let headers = response.headers_mut();
@@ -314,16 +316,16 @@ fn answered(answer: &Answer) -> Response<Full<Bytes>> {
     if let Some(cache_control) = cache_control {
         headers.insert(CACHE_CONTROL, cache_control);
     }
-    if matches!(answer, Answer::Error(OcspError::TryLater)) {
+    if try_later {
         headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     }
     response
 }
 
 /// An answer to GET or HEAD. Only one that others may be given as well is compared with what the client has.
-fn got(answer: &Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<Bytes>> {
+fn got(answer: Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<Sent>> {
     let now = now();
-    let (reply, cache_control) = match answer {
+    let (reply, cache_control) = match &answer {
         Answer::Shared(reply) => (reply, public(reply, now, max_age)),
         Answer::Private(reply) => {
             let private = HeaderValue::from_static("private, max-age=0, must-revalidate");
@@ -343,10 +345,16 @@ fn got(answer: &Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<By
         };
         outcome = conditional::evaluate(asked, &validators);
     }
+    let modified = if last_modified == now {
+        date(now)
+    } else {
+        fields.last_modified.clone()
+    };
+    let (tag, expires) = (fields.tag.clone(), fields.expires.clone());
     let mut response = match outcome {
         Outcome::Whole => answered(answer),
         Outcome::NotModified => {
-            let mut response = Response::new(Full::default());
+            let mut response = Response::new(Full::new(Bytes::new().into()));
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
@@ -358,20 +366,15 @@ fn got(answer: &Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<By
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, cache_control);
     headers.insert(DATE, date(now));
-    headers.insert(ETAG, fields.tag.clone());
-    let modified = if last_modified == now {
-        date(now)
-    } else {
-        fields.last_modified.clone()
-    };
+    headers.insert(ETAG, tag);
     headers.insert(LAST_MODIFIED, modified);
-    headers.insert(EXPIRES, fields.expires.clone());
+    headers.insert(EXPIRES, expires);
     response
 }
 
 /// How long anybody may keep an answer (RFC 9919 section 7): less with every second, not until its nextUpdate, and not until
 /// it is renewed here.
-fn public(reply: &Reply, now: u64, max_age: &MaxAge) -> HeaderValue {
+fn public(reply: &Ready, now: u64, max_age: &MaxAge) -> HeaderValue {
     let until = reply.renew_by.min(reply.times.next_update);
     let left = until.saturating_sub(now).saturating_sub(1);
     if left < max_age.seconds {
@@ -403,8 +406,8 @@ impl MaxAge {
 }
 
 /// A refusal that is no OCSP.
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Sent>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes()).into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(
@@ -416,7 +419,7 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
 }
 
 /// The rest of the body will not be read: the connection ends with this answer.
-fn closing(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+fn closing(mut response: Response<Full<Sent>>) -> Response<Full<Sent>> {
     response
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -32,6 +32,7 @@ pub mod requestor;
 pub mod response;
 pub mod sandbox;
 pub mod seldom;
+pub mod sent;
 pub mod serial;
 pub mod signer;
 pub mod silence;

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use ocsp_child::{exit, log};
 use ocsp_wire::{
     Fault, Frames, FromSigner, Item, List, Octets, Refusal, SignRequest, ToSigner, Version, frame,
@@ -47,7 +46,7 @@ pub enum NotSigned {
 #[derive(Debug)]
 pub struct Signed {
     /// The OCSPResponse.
-    pub der: Bytes,
+    pub der: Vec<u8>,
     /// When it holds.
     pub times: Times,
 }
@@ -147,7 +146,7 @@ impl Signer {
         };
         let times = response::check(&response, &asked, issuer).map_err(NotSigned::Wrong)?;
         Ok(Signed {
-            der: Bytes::from(response.into_inner()),
+            der: response.into_inner(),
             times,
         })
     }

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ocsp_frontend::answer::{Answer, Reply};
+use ocsp_frontend::answer::{Answer, Ready};
 use ocsp_frontend::cache::{Cache, Entry, Key};
 use ocsp_frontend::response::Times;
 use ocsp_frontend::serial::Serial;
@@ -65,8 +65,8 @@ fn keep(cache: &Cache<Answer>, size: usize, number: u64) {
         revoked: None,
         proof: [1; 32],
     };
-    let reply = Reply::new(&octets(size, number), times, &[], times.this_update);
-    let entry = Arc::new(Entry::new(key, reply, said, false, Instant::now()));
+    let ready = Ready::new(octets(size, number), times, &[], times.this_update);
+    let entry = Arc::new(Entry::new(key, ready, said, false, Instant::now()));
     cache.keep(Arc::clone(&entry));
     for request in REQUESTS {
         cache.remember(&octets(request, number), &entry, u64::MAX);
