@@ -125,9 +125,9 @@ impl Scene {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     if let [_, word, file] = &words[..]
-        && word == "fixed"
+        && ["fixed", "each"].contains(&&**word)
     {
-        fixed::serve(file);
+        fixed::serve(file, word == "each");
     }
     let arguments = Arguments::read().unwrap_or_else(|why| {
         eprintln!("{why}");

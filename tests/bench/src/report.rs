@@ -172,10 +172,16 @@ impl Report {
 
     /// One line for each scene and source: the daemon, and its CPU time divided by that of the others.
     fn summary(&self) -> String {
-        const OTHERS: [Which; 4] = [Which::Hyper, Which::Nginx, Which::Openssl, Which::Signature];
+        const OTHERS: [Which; 5] = [
+            Which::Hyper,
+            Which::HyperMap,
+            Which::Nginx,
+            Which::Openssl,
+            Which::Signature,
+        ];
         let mut text = "\
-| ocsp-server | answers/s on one core, best repeat | CPU µs for one | ÷ bare hyper | ÷ nginx | ÷ openssl ocsp | ÷ a bare signature | less a verification |
-|---|---|---|---|---|---|---|---|
+| ocsp-server | answers/s on one core, best repeat | CPU µs for one | ÷ bare hyper | ÷ bare hyper with a map | ÷ nginx | ÷ openssl ocsp | ÷ a bare signature | less a verification |
+|---|---|---|---|---|---|---|---|---|
 "
         .to_owned();
         for (scene, results) in &self.scenes {

@@ -1,6 +1,5 @@
 //! Servers that are measured, and what they take. All of them run on one core.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 use crate::harness::*;
@@ -65,6 +65,8 @@ pub enum Which {
     BeforeIndex,
     /// A bare hyper server: a fixed body.
     Hyper,
+    /// A bare hyper server: a body for each request, in a map.
+    HyperMap,
     /// nginx: a static file.
     Nginx,
     /// `openssl ocsp` on the same `index.txt`.
@@ -84,6 +86,7 @@ impl Which {
             Self::DaemonIndex => "ocsp-server, index.txt",
             Self::BeforeIndex => "ocsp-server before, index.txt",
             Self::Hyper => "bare hyper, fixed body",
+            Self::HyperMap => "bare hyper, a map of bodies",
             Self::Nginx => "nginx, static file",
             Self::Openssl => "openssl ocsp, index.txt",
             Self::Signature => "one bare signature",
@@ -95,9 +98,12 @@ impl Which {
     pub fn is_ours(self) -> bool {
         match self {
             Self::Daemon | Self::Before | Self::DaemonIndex | Self::BeforeIndex => true,
-            Self::Hyper | Self::Nginx | Self::Openssl | Self::Signature | Self::Verification => {
-                false
-            }
+            Self::Hyper
+            | Self::HyperMap
+            | Self::Nginx
+            | Self::Openssl
+            | Self::Signature
+            | Self::Verification => false,
         }
     }
 
@@ -205,17 +211,21 @@ impl Running {
         }
     }
 
-    /// Starts the bare hyper server, on this body.
-    pub fn hyper(cores: Cores, folder: &Folder, body: &[u8]) -> Self {
+    /// Starts a bare hyper server, on this body.
+    pub fn hyper(which: Which, cores: Cores, folder: &Folder, body: &[u8]) -> Self {
         let file = folder.file("answer.der", body);
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["fixed", &file]).stdout(Stdio::piped());
+        let word = match which {
+            Which::HyperMap => "each",
+            _ => "fixed",
+        };
+        command.args([word, &file]).stdout(Stdio::piped());
         let mut child = cores.on_servers(|| command.spawn().unwrap());
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         out.read_line(&mut line).unwrap();
         let address = line.trim().parse().unwrap();
-        Self::one(Which::Hyper, address, "hyper", Stopped(child))
+        Self::one(which, address, "hyper", Stopped(child))
     }
 
     /// Starts nginx, on this body.
@@ -321,14 +331,13 @@ impl Running {
     }
 }
 
-/// What the threads of a process have used of any core, in ns (Documentation/scheduler/sched-stats.rst: the first field).
-/// utime and stime of `/proc/PID/stat` have 100 ticks a second, which is too coarse for a short measurement.
+/// What a process has used of any core, in ns, its threads that have ended included. utime and stime of `/proc/PID/stat`
+/// have 100 ticks a second, which is too coarse for a short measurement.
 fn used(pid: u32) -> u64 {
-    let used = |folder: PathBuf| -> Option<u64> {
-        let text = fs::read_to_string(folder.join("schedstat")).ok()?; // a thread that has ended
-        text.split(' ').next()?.parse().ok()
-    };
-    threads(pid).into_iter().filter_map(used).sum()
+    let pid = Pid::from_raw(pid.try_into().unwrap());
+    let clock = clock_getcpuclockid(pid).and_then(clock_gettime);
+    let used = clock.unwrap_or_else(|error| panic!("the CPU time of process {pid}: {error}"));
+    Duration::from(used).as_nanos().try_into().unwrap()
 }
 
 fn free_address() -> SocketAddr {

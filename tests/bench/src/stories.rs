@@ -21,7 +21,7 @@ use crate::plan::{Authority, Serials, hex, place, serial};
 use crate::questions::{Questions, post};
 use crate::report::median;
 use crate::scenes::{Asked, Effort, WARM, own, scene_of};
-use crate::servers::{Cores, Running, raw};
+use crate::servers::{Cores, Running, Which, raw};
 
 /// A story.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -514,35 +514,55 @@ impl Teller<'_> {
             format!("memory for each of {entries} cached answers (ECDSA P-256)"),
             figures.join(", "),
         );
-        Ok(vec![memory, self.hits(&server, entries)?])
+        let hits = self.hits(&server, entries)?;
+        Ok([vec![memory], hits].concat())
     }
 
-    /// What an answer from the cache costs, one serial and all that are there.
-    fn hits(&self, server: &Running, entries: u64) -> Result<Line, String> {
+    /// What an answer from the cache costs, one serial and all that are there; and what it costs where as many are found in
+    /// the map of a bare server.
+    fn hits(&self, server: &Running, entries: u64) -> Result<Vec<Line>, String> {
         let scene = scene_of(Asked::Warm, Kind::P256);
+        let answer = server.daemon.as_ref().unwrap();
+        let answer = answer.post(&self.authority.request).answer();
+        let bare = Running::hyper(Which::HyperMap, self.effort.cores, self.folder, &answer);
+        let servers = [server, &bare];
         // By their octets they are found once they were asked for again.
-        let load = self.effort.load(scene, server, Duration::from_secs(3600));
-        right(load.drive(self.effort.serials(self.authority, entries, false)))?;
-        let load = self.effort.load(scene, server, self.effort.time);
-        let mut found = [const { Vec::new() }; 2];
+        for server in servers {
+            let load = self.effort.load(scene, server, Duration::from_secs(3600));
+            right(load.drive(self.effort.serials(self.authority, entries, false)))?;
+        }
+        let mut found = [const { [const { Vec::new() }; 2] }; 2];
         for _ in 0..self.effort.repeats {
             for (count, found) in [1, entries].into_iter().zip(&mut found) {
-                let before: u64 = server.used().iter().sum();
-                let questions = self.effort.serials(self.authority, count, true);
-                let answers = right(load.drive(questions))?;
-                let after: u64 = server.used().iter().sum();
-                found.push((after - before) as f64 / 1e3 / answers.count as f64);
+                for (server, found) in servers.into_iter().zip(found) {
+                    let load = self.effort.load(scene, server, self.effort.time);
+                    let before: u64 = server.used().iter().sum();
+                    let questions = self.effort.serials(self.authority, count, true);
+                    let answers = right(load.drive(questions))?;
+                    let after: u64 = server.used().iter().sum();
+                    found.push((after - before) as f64 / 1e3 / answers.count as f64);
+                }
             }
         }
         let least = |found: &[f64]| found.iter().copied().fold(f64::MAX, f64::min);
-        let [one, all] = found.map(|found| (least(&found), median(found)));
-        Ok(line(
-            format!("an answer from a cache of {entries}"),
-            format!(
-                "one serial {:.1} CPU µs (least {:.1}), all of them in turns {:.1} (least {:.1})",
-                one.1, one.0, all.1, all.0
-            ),
-        ))
+        let titles = [
+            format!("one serial from a cache of {entries}"),
+            format!("{entries} serials in turns from a cache of them"),
+        ];
+        let lines = titles.into_iter().zip(found).map(|(title, [ours, bare])| {
+            let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare);
+            let ratio = median(ratios.collect());
+            let of = |found: Vec<f64>| {
+                format!("{1:.1} CPU µs (least {0:.1})", least(&found), median(found))
+            };
+            let text = format!(
+                "{}, bare hyper with a map of as many {}, ratio {ratio:.2}",
+                of(ours),
+                of(bare)
+            );
+            line(title, text)
+        });
+        Ok(lines.collect())
     }
 
     /// All cached answers twice, one time after the other: at first each status has to be read again, then none.
