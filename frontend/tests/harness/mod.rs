@@ -558,10 +558,10 @@ impl Heard {
         first.map(|(_, value)| value.as_str())
     }
 
-    /// The names of all headers, in lower case and order.
+    /// The names of all headers, in order, letter by letter as they came.
     pub fn names(&self) -> Vec<String> {
         let names = self.headers.iter();
-        let mut names: Vec<_> = names.map(|(name, _)| name.to_ascii_lowercase()).collect();
+        let mut names: Vec<_> = names.map(|(name, _)| name.clone()).collect();
         names.sort();
         names
     }
