@@ -335,8 +335,10 @@ impl<F: Clone> Cache<F> {
         let entry = asked.entry.upgrade();
         match entry.filter(|entry| entry.stands.load(Ordering::Relaxed) && now < asked.until) {
             Some(entry) => {
-                // What is used often has to be known where room is made, but not each time.
-                if entry.uses().is_multiple_of(TOLD_EVERY) {
+                // What is used often has to be known where room is made, but not each time; and of many that are used once,
+                // not of all.
+                let uses = entry.uses().wrapping_add(entry.ready.chance.into());
+                if uses.is_multiple_of(TOLD_EVERY) {
                     let _ = self.store.get(&entry.key);
                 }
                 Some(entry)
