@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write as _};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -146,8 +148,7 @@ impl Authority {
             let certificate = pattern.signed(&serial, &key);
             let name = hex(&serial);
             if number < files {
-                let name = format!("newcerts/{}.pem", name.to_uppercase());
-                fs::write(self.ca.folder.join(name), pem(&certificate)).unwrap();
+                fs::write(self.file(number), pem(&certificate)).unwrap();
             }
             let Some(database) = &self.database else {
                 continue;
@@ -162,6 +163,20 @@ impl Authority {
                 database.sql(&rows);
                 rows.clear();
             }
+        }
+    }
+
+    /// Where `newcerts/` has the certificate of a proven serial.
+    fn file(&self, number: u64) -> PathBuf {
+        let name = hex(&serial(Serials::Proven, number)).to_uppercase();
+        self.ca.folder.join(format!("newcerts/{name}.pem"))
+    }
+
+    /// Has these certificates of `newcerts/` in memory, as MariaDB has its table: some systems free what was not read for
+    /// seconds, and who reads first would wait for the disk.
+    pub fn warm(&self, numbers: Range<u64>) {
+        for number in numbers {
+            fs::read(self.file(number)).unwrap();
         }
     }
 

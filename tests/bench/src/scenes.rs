@@ -1,5 +1,6 @@
 //! What is measured: a kind of question, and the servers that are asked.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use openssl::ocsp::{OcspFlag, OcspResponse};
@@ -284,6 +285,9 @@ impl Effort {
                     let load = self.load(scene, server, Duration::from_secs(60));
                     check(scene, server.which, authority, load.drive(warm))?;
                 }
+                if scene.asked == Asked::Fresh {
+                    authority.warm(self.fresh(scene, repeat as u64));
+                }
                 // What the last one left behind, such as connections to be closed, is none of this one's.
                 std::thread::sleep(Duration::from_millis(50));
                 let run = self.measure(scene, server, authority, &load, questions)?;
@@ -387,9 +391,8 @@ impl Effort {
             Asked::Warm => (at + 12, 0, WARM, repeat > 0),
             Asked::Fresh if repeat == 0 => (at + 12, 0, WARM, endless),
             Asked::Fresh => {
-                // There may be more, of which `newcerts/` has no file: those are for others to ask about.
-                let each = (self.proven(scene) - WARM) / self.repeats as u64;
-                (at + 12, WARM + (repeat - 1) * each, each, false)
+                let Range { start, end } = self.fresh(scene, repeat);
+                (at + 12, start, end - start, false)
             }
             Asked::Nonce => (nonce_place(&request), repeat * many, many, false),
             Asked::Unknown => (at + 12, repeat * many, many, false),
@@ -405,6 +408,14 @@ impl Effort {
             count,
             endless,
         )
+    }
+
+    /// The proven serials of one repeat, each new. There may be more, of which `newcerts/` has no file: those are for others
+    /// to ask about.
+    pub fn fresh(&self, scene: &Scene, repeat: u64) -> Range<u64> {
+        let each = (self.proven(scene) - WARM) / self.repeats as u64;
+        let first = WARM + (repeat - 1) * each;
+        first..first + each
     }
 
     /// Questions about so many proven serials, each of them once, or again and again.

@@ -678,6 +678,9 @@ impl Teller<'_> {
         let mut found = Vec::new();
         for repeat in 0..=self.effort.repeats {
             let questions = self.effort.questions(scene, self.authority, repeat, false);
+            if repeat > 0 {
+                self.authority.warm(self.effort.fresh(scene, repeat as u64));
+            }
             let load = self.effort.load(scene, &server, self.effort.time);
             let before = own();
             let answers = right(load.drive(questions))?;
