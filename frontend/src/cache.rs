@@ -391,7 +391,7 @@ impl<F: Clone> Cache<F> {
     }
 
     /// Does `work` for a key once at a time: who comes while it is done waits for the same outcome. When the one who
-    /// does it is given up (its client is gone), one of those who wait does it.
+    /// does it is given up, one of those who wait does it.
     pub async fn once(&self, key: &Key, work: impl Future<Output = F>) -> F {
         let cell = Arc::clone(held(&self.flights).entry(key.clone()).or_default());
         let flight = Flight {
@@ -450,6 +450,8 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn entry(serial: u64) -> Arc<Entry> {
@@ -510,6 +512,19 @@ mod tests {
             assert!(stands || recalled.is_none(), "{number}");
         }
         assert!((1..all.len()).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_flight_that_is_given_up_is_taken_over_by_who_waits() {
+        let cache = Cache::new(1 << 20);
+        let key = entry(1).key.clone();
+        let mut first = Box::pin(cache.once(&key, std::future::pending()));
+        let mut second = Box::pin(cache.once(&key, async { 2 }));
+        assert_eq!((&mut first).now_or_never(), None);
+        assert_eq!((&mut second).now_or_never(), None);
+        drop(first);
+        assert_eq!(second.now_or_never(), Some(2));
+        assert!(held(&cache.flights).is_empty());
     }
 
     #[test]

@@ -33,14 +33,13 @@ pub enum Outcome {
 
 /// Whether there is anything to evaluate; without it nothing else here needs to be known.
 pub fn is_conditional(headers: &HeaderMap) -> bool {
-    [
+    const CONDITIONS: [HeaderName; 4] = [
         IF_NONE_MATCH,
         IF_MODIFIED_SINCE,
         IF_MATCH,
         IF_UNMODIFIED_SINCE,
-    ]
-    .iter()
-    .any(|name| headers.contains_key(name))
+    ];
+    headers.keys().any(|name| CONDITIONS.contains(name))
 }
 
 /// Evaluates the conditions in the order of RFC 9110 section 13.2.2. A condition that cannot be read is none.

@@ -70,6 +70,7 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Ser
         http1::Builder::new()
             .writev(false) // header and answer in one piece: both are short
             .max_buf_size(LARGEST_HEADER)
+            .half_close(true) // who has said all is answered; nor is anything read ahead meanwhile
             .serve_connection(TokioIo::new(stream), service)
     );
     let retired = async {
@@ -95,24 +96,41 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Ser
 }
 
 async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full<Sent>> {
-    let method = request.method().clone();
-    match method {
-        Method::POST => match body(request, serving.body_timeout).await {
-            Ok(der) => answered(serving.responder.answer(&der).await),
+    let responder = &serving.responder;
+    let (parts, content) = request.into_parts();
+    // The place of the request's fields is the answer's. What was read, and what they are a part of, is let go before
+    // anything is waited for: while somebody has a part of it, hyper reads on into new memory.
+    let mut fields = parts.headers;
+    match parts.method {
+        Method::POST => match body(&fields, content, serving.body_timeout).await {
+            Ok(octets) => {
+                if let Some(answer) = responder.recall(&octets) {
+                    return answered(answer, fields);
+                }
+                fields.clear();
+                let der = octets.to_vec();
+                drop(octets);
+                answered(Box::pin(responder.read(&der, &der)).await, fields)
+            }
             Err(refusal) => refusal,
         },
         Method::GET | Method::HEAD => {
-            let (parts, _unread) = request.into_parts();
-            let path = parts.uri.path();
-            if let Some(answer) = serving.responder.recall(path.as_bytes()) {
-                return got(answer, &parts.headers, &serving.max_age);
+            if let Some(answer) = responder.recall(parts.uri.path().as_bytes()) {
+                return got(answer, fields, &serving.max_age);
             }
-            match target(path) {
+            let path = parts.uri.path().to_owned();
+            drop(parts.uri);
+            if !conditional::is_conditional(&fields) {
+                fields.clear();
+            }
+            match target(&path) {
                 Ok(der) => {
-                    let read = serving.responder.read(path.as_bytes(), &der);
-                    got(Box::pin(read).await, &parts.headers, &serving.max_age)
+                    let read = responder.read(path.as_bytes(), &der);
+                    got(Box::pin(read).await, fields, &serving.max_age)
                 }
-                Err(NoRequest::Malformed) => answered(Answer::Error(OcspError::MalformedRequest)),
+                Err(NoRequest::Malformed) => {
+                    answered(Answer::Error(OcspError::MalformedRequest), fields)
+                }
                 Err(NoRequest::TooLong) => plain(
                     StatusCode::URI_TOO_LONG,
                     "the request target is too long: use POST\n",
@@ -138,11 +156,11 @@ async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full
 
 /// The request of a POST.
 async fn body(
-    request: Request<Incoming>,
+    headers: &HeaderMap,
+    content: Incoming,
     patience: Duration,
 ) -> Result<Bytes, Response<Full<Sent>>> {
-    let media_type = request
-        .headers()
+    let media_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
@@ -157,14 +175,13 @@ async fn body(
             "an OCSP request has at most 65536 octets\n",
         ))
     };
-    let announced = request
-        .headers()
+    let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > LARGEST as u64) {
         return Err(too_large());
     }
-    let mut whole = pin!(whole(request.into_body()));
+    let mut whole = pin!(whole(content));
     // Mostly it has come with the header: only what has to be waited for needs a timer.
     let read = match whole.as_mut().now_or_never() {
         Some(read) => Ok(read),
@@ -298,8 +315,9 @@ fn unescaped(path: &str) -> Vec<u8> {
     octets
 }
 
-/// An answer as it goes to POST: only what must not be kept says so (RFC 9110 section 9.3.3).
-fn answered(answer: Answer) -> Response<Full<Sent>> {
+/// An answer as it goes to POST, with its fields in the place of these: only what must not be kept says so (RFC 9110 section
+/// 9.3.3).
+fn answered(answer: Answer, mut fields: HeaderMap) -> Response<Full<Sent>> {
     let no_store = Some(HeaderValue::from_static("no-store"));
     let try_later = matches!(answer, Answer::Error(OcspError::TryLater));
     let (der, cache_control) = match answer {
@@ -307,23 +325,25 @@ fn answered(answer: Answer) -> Response<Full<Sent>> {
         Answer::Unsettled(reply) => (reply.into(), no_store),
         Answer::Error(error) => (error.der().into(), no_store),
     };
-    let mut response = Response::new(Full::new(der));
-    let headers = response.headers_mut();
-    headers.insert(
+    fields.clear();
+    fields.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/ocsp-response"),
     );
     if let Some(cache_control) = cache_control {
-        headers.insert(CACHE_CONTROL, cache_control);
+        fields.insert(CACHE_CONTROL, cache_control);
     }
     if try_later {
-        headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        fields.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     }
+    let mut response = Response::new(Full::new(der));
+    *response.headers_mut() = fields;
     response
 }
 
-/// An answer to GET or HEAD. Only one that others may be given as well is compared with what the client has.
-fn got(answer: Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<Sent>> {
+/// An answer to GET or HEAD that was asked for with these fields. Only one that others may be given as well is compared with
+/// what the client has.
+fn got(answer: Answer, asked: HeaderMap, max_age: &MaxAge) -> Response<Full<Sent>> {
     let now = now();
     let (reply, cache_control) = match &answer {
         Answer::Shared(reply) => (reply, public(reply, now, max_age)),
@@ -331,19 +351,19 @@ fn got(answer: Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<Sen
             let private = HeaderValue::from_static("private, max-age=0, must-revalidate");
             (reply, private)
         }
-        Answer::Unsettled(_) | Answer::Error(_) => return answered(answer),
+        Answer::Unsettled(_) | Answer::Error(_) => return answered(answer, asked),
     };
     let fields = &reply.fields;
     // A clock that was set back meanwhile must not make an answer younger than its date (RFC 9110 section 8.8.2.1).
     let last_modified = reply.times.this_update.min(now);
     let mut outcome = Outcome::Whole;
-    if matches!(answer, Answer::Shared(_)) && conditional::is_conditional(asked) {
+    if matches!(answer, Answer::Shared(_)) && conditional::is_conditional(&asked) {
         let validators = Validators {
             tag: fields.tag.as_bytes(),
             last_modified,
             dated: reply.good,
         };
-        outcome = conditional::evaluate(asked, &validators);
+        outcome = conditional::evaluate(&asked, &validators);
     }
     let modified = if last_modified == now {
         date(now)
@@ -352,7 +372,7 @@ fn got(answer: Answer, asked: &HeaderMap, max_age: &MaxAge) -> Response<Full<Sen
     };
     let (tag, expires) = (fields.tag.clone(), fields.expires.clone());
     let mut response = match outcome {
-        Outcome::Whole => answered(answer),
+        Outcome::Whole => answered(answer, asked),
         Outcome::NotModified => {
             let mut response = Response::new(Full::new(Bytes::new().into()));
             *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -978,6 +978,24 @@ fn who_waits_for_an_answer_owes_no_request() {
     }
 }
 
+#[test]
+fn who_has_said_all_is_answered_and_the_connection_ends() {
+    let stage = Stage::new();
+    let authority = Arc::clone(&stage.authority);
+    let frontend = stage.start(move |asked| {
+        sleep_ms(A_WHILE);
+        authority.answers(asked)
+    });
+    let der = |serial| stage.authority.ask(serial).request();
+    for request in [post(&der(GOOD)), get("GET", &der(OTHER))] {
+        let mut client = frontend.client();
+        client.send(&request);
+        client.end();
+        assert!(is_good(&client.response().body));
+        client.ends();
+    }
+}
+
 // ---- bare DER -----------------------------------------------------------------------------------------------------
 
 #[test]

@@ -94,8 +94,8 @@ const SCENES: [Scene; 5] = [
         asked: Asked::Post,
         answers: Answers::Frontend,
         most: Some(Most {
-            instructions: 19_100,
-            of_bare: 113,
+            instructions: 18_000,
+            of_bare: 107,
         }),
     },
     Scene {
@@ -103,8 +103,8 @@ const SCENES: [Scene; 5] = [
         asked: Asked::Get,
         answers: Answers::Frontend,
         most: Some(Most {
-            instructions: 17_500,
-            of_bare: 133,
+            instructions: 16_600,
+            of_bare: 126,
         }),
     },
     Scene {
