@@ -2,9 +2,11 @@
 //! date once a second.
 
 use std::cell::RefCell;
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use httpdate::HttpDate;
 use hyper::header::HeaderValue;
 
 use crate::response::Times;
@@ -35,8 +37,9 @@ impl Fields {
         all.push(b'"');
         all.extend_from_slice(digits(digest).as_flattened());
         all.push(b'"');
-        all.extend_from_slice(imf_fixdate(times.this_update).as_bytes());
-        all.extend_from_slice(imf_fixdate(times.next_update).as_bytes());
+        for date in [times.this_update, times.next_update] {
+            let _ = write!(all, "{}", imf_fixdate(date)); // memory takes it
+        }
         let mut all = Bytes::from(all);
         let der = all.split_to(length);
         let fields = Self {
@@ -63,15 +66,15 @@ pub fn date(seconds: u64) -> HeaderValue {
     LAST.with_borrow_mut(|(of, date)| {
         if *of != seconds {
             *of = seconds;
-            *date = value(imf_fixdate(seconds));
+            *date = value(imf_fixdate(seconds).to_string());
         }
         date.clone()
     })
 }
 
 /// An IMF-fixdate (RFC 9110 section 5.6.7).
-fn imf_fixdate(seconds: u64) -> String {
-    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+fn imf_fixdate(seconds: u64) -> HttpDate {
+    (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).into()
 }
 
 /// Of text that has no control characters.

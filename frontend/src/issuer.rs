@@ -100,7 +100,8 @@ impl Issuer {
 /// All issuers, and who is meant by which hashes.
 pub struct Issuers {
     issuers: Vec<Issuer>,
-    meant: HashMap<(HashAlgorithm, Vec<u8>), Vec<u16>>,
+    /// The places of those whose key has a hash, by whichever algorithm.
+    meant: HashMap<Vec<u8>, Vec<u16>>,
 }
 
 /// No rule book gives a number for what RFC 9654 section 3.1 calls a short validity. The strictest bound that one has for any
@@ -142,7 +143,7 @@ impl Issuers {
         for (place, issuer) in (0..).zip(&issuers) {
             for algorithm in ALGORITHMS {
                 let (name, key) = issuer.hashes(algorithm);
-                let same_key = meant.entry((algorithm, key.to_vec())).or_default();
+                let same_key = meant.entry(key.to_vec()).or_default();
                 let twin = same_key
                     .iter()
                     .filter_map(|place| issuers.get(usize::from(*place)));
@@ -182,10 +183,11 @@ impl Issuers {
         let Hash::Known(algorithm) = id.hash else {
             return None;
         };
-        let same_key = self.meant.get(&(algorithm, id.key_hash.to_vec()))?;
+        let hashes: (&[u8], &[u8]) = (&id.name_hash, &id.key_hash);
+        let same_key = self.meant.get(hashes.1)?;
         same_key.iter().find_map(|place| {
             let issuer = self.issuers.get(usize::from(*place))?;
-            (issuer.hashes(algorithm).0 == &*id.name_hash).then_some((*place, issuer))
+            (issuer.hashes(algorithm) == hashes).then_some((*place, issuer))
         })
     }
 }

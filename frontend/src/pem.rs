@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
@@ -12,23 +13,16 @@ pub fn certificate(octets: &[u8]) -> Option<Vec<u8>> {
     if let [0x30, 0x81..=0x84, ..] = octets {
         return Some(octets.to_vec());
     }
-    let Some(begin) = position(octets, BEGIN) else {
+    let Some(begin) = memmem::find(octets, BEGIN) else {
         return (octets.first() == Some(&0x30)).then(|| octets.to_vec());
     };
     let body = octets.get(begin + BEGIN.len()..)?;
-    let body = body.get(..position(body, END)?)?;
-    let body: Vec<u8> = body
-        .iter()
-        .copied()
-        .filter(|octet| !octet.is_ascii_whitespace())
-        .collect();
-    STANDARD.decode(body).ok()
-}
-
-fn position(octets: &[u8], wanted: &[u8]) -> Option<usize> {
-    octets
-        .windows(wanted.len())
-        .position(|window| window.first() == wanted.first() && window == wanted)
+    let body = body.get(..memmem::find(body, END)?)?;
+    let mut digits = Vec::with_capacity(body.len());
+    for line in body.split(u8::is_ascii_whitespace) {
+        digits.extend_from_slice(line);
+    }
+    STANDARD.decode(digits).ok()
 }
 
 #[cfg(test)]

@@ -82,17 +82,15 @@ pub fn from_digits(digits: &str) -> Option<Box<[u8]>> {
 /// The whole octets of a serial without its sign, in upper case: how `openssl` writes it, and `openssl ca` names the
 /// certificate in `newcerts/`.
 pub fn digits(serial: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-    ];
     let magnitude = match serial {
         [0, magnitude @ ..] if !magnitude.is_empty() => magnitude,
         all => all,
     };
-    let nibbles = magnitude.iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
-    nibbles
-        .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
-        .collect()
+    let mut digits = String::with_capacity(2 * magnitude.len());
+    for nibble in magnitude.iter().flat_map(|octet| [octet >> 4, octet & 0xf]) {
+        digits.extend(char::from_digit(nibble.into(), 16).map(|digit| digit.to_ascii_uppercase()));
+    }
+    digits
 }
 
 #[cfg(test)]

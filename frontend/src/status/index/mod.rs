@@ -106,7 +106,7 @@ impl Index {
         };
         let proof = match &self.certificates {
             None => Proof::None,
-            Some(folder) => Proof::File(folder.join(format!("{}.pem", serial::digits(serial)))),
+            Some(folder) => Proof::File(folder.join(serial::digits(serial) + ".pem")),
         };
         Ok(Some(Record { revoked, proof }))
     }
