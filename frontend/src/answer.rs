@@ -5,7 +5,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use ocsp_frontend_settings::{NoRecord, Nonce, NonceOverload};
 use ocsp_wire::{
@@ -15,7 +14,7 @@ use ocsp_wire::{
 use crate::cache::{Cache, Entry, Inherited, Key, renew_by};
 use crate::counts::Counts;
 use crate::digest::sha256;
-use crate::fields::Fields;
+use crate::fields::Written;
 use crate::issuer::{Issuer, Issuers, Line};
 use crate::request::{self, CertId, Hash, NoQuestion, Question};
 use crate::requestor::Refused;
@@ -28,8 +27,8 @@ use crate::status::{NoAnswer, Proof, Record, Revocation, Source, Urgency};
 /// A signed answer, ready to be sent any number of times.
 #[derive(Debug)]
 pub struct Ready {
-    /// The OCSPResponse.
-    pub der: Bytes,
+    /// The OCSPResponse, and its fields in an answer to GET.
+    pub written: Written,
     /// When it holds.
     pub times: Times,
     /// When it must have been renewed, in seconds since 1970.
@@ -38,8 +37,6 @@ pub struct Ready {
     pub good: bool,
     /// A number that differs from answer to answer.
     pub chance: u8,
-    /// Its header fields in an answer to GET.
-    pub fields: Fields,
 }
 
 impl Ready {
@@ -47,14 +44,12 @@ impl Ready {
     pub fn new(der: Vec<u8>, times: Times, items: &[Item], made: u64) -> Self {
         let is_good = |item: &Item| matches!(item, Item::Ours(ours) if ours.status == Status::Good);
         let digest = sha256(&der);
-        let (der, fields) = Fields::behind(der, &digest, times);
         Self {
-            der,
+            written: Written::new(der, &digest, times),
             times,
             renew_by: renew_by(times, made),
             good: items.iter().all(is_good),
             chance: digest[0],
-            fields,
         }
     }
 }

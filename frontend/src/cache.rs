@@ -24,7 +24,10 @@ use crate::serial::Serial;
 use crate::status::Said;
 
 /// Octets that an answer takes beside its own: key, headers, the cache's own bookkeeping.
-const BESIDE: u64 = 608;
+const BESIDE: u64 = 408;
+
+/// Memory is given in pieces of some sizes only: of its own octets an answer takes this part more, one of so many.
+const PART_UNUSED: usize = 6;
 
 /// Octets that octets of a request take beside their own.
 const BESIDE_OCTETS: u64 = 96;
@@ -84,6 +87,7 @@ pub struct Key {
 #[repr(C)]
 pub struct Entry {
     stands: AtomicBool,
+    renewing: AtomicBool,
     /// Whether *revoked* is what it says, for whichever reason.
     pub revoked: bool,
     uses: AtomicU32,
@@ -95,7 +99,6 @@ pub struct Entry {
     pub key: Key,
     /// What is sent.
     pub ready: Ready,
-    renewing: AtomicBool,
     /// When a renewal may be tried again, in seconds since 1970.
     try_at: AtomicU64,
     /// What the source said.
@@ -112,13 +115,13 @@ impl Entry {
         let early = after / 10 * u64::from(ready.chance) / 255;
         Self {
             stands: AtomicBool::new(true),
+            renewing: AtomicBool::new(false),
             revoked,
             uses: AtomicU32::new(0),
             confirmed: AtomicU64::new(since_begun(confirmed)),
             refresh_at: (times.this_update + after - early).min(ready.renew_by),
             key,
             ready,
-            renewing: AtomicBool::new(false),
             try_at: AtomicU64::new(0),
             said,
         }
@@ -223,10 +226,11 @@ struct Octets;
 impl Weighter<Key, Kept> for Octets {
     fn weight(&self, key: &Key, kept: &Kept) -> u64 {
         let der = match kept {
-            Kept::Answer(entry) => &entry.ready.der,
+            Kept::Answer(entry) => entry.ready.written.der(),
             Kept::Inherited(inherited) => &inherited.der,
         };
-        BESIDE + u64::try_from(key.serial.len() + der.len()).unwrap_or(u64::MAX / 2)
+        let own = key.serial.len() + der.len() + der.len() / PART_UNUSED;
+        BESIDE + u64::try_from(own).unwrap_or(u64::MAX / 2)
     }
 }
 

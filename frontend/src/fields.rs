@@ -2,11 +2,9 @@
 //! date once a second.
 
 use std::cell::RefCell;
-use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use httpdate::HttpDate;
 use hyper::header::HeaderValue;
 
 use crate::response::Times;
@@ -16,38 +14,58 @@ const TAG: usize = 2 * 32 + 2;
 /// Octets of an IMF-fixdate.
 const DATE: usize = 29;
 
-/// The fields of an answer to GET that stay what they are.
+/// An answer, and behind it its fields in an answer to GET that stay what they are: in one piece of memory, and mostly the one
+/// in which the answer came. They become fields when they are asked for: kept as such they would take as much again.
 #[derive(Debug)]
-pub struct Fields {
-    /// ETag: SHA-256 of the answer, in hexadecimal digits.
-    pub tag: HeaderValue,
-    /// Last-Modified: thisUpdate.
-    pub last_modified: HeaderValue,
-    /// Expires: nextUpdate.
-    pub expires: HeaderValue,
-}
+pub struct Written(Bytes);
 
-impl Fields {
-    /// Those of an answer with this SHA-256, and the answer: they come behind it, so that one piece of memory holds all
-    /// octets, and mostly the one in which the answer is.
-    pub fn behind(der: Vec<u8>, digest: &[u8; 32], times: Times) -> (Bytes, Self) {
-        let length = der.len();
+impl Written {
+    /// An answer with this SHA-256.
+    pub fn new(der: Vec<u8>, digest: &[u8; 32], times: Times) -> Self {
         let mut all = der;
         all.reserve_exact(TAG + 2 * DATE);
         all.push(b'"');
         all.extend_from_slice(digits(digest).as_flattened());
         all.push(b'"');
-        for date in [times.this_update, times.next_update] {
-            let _ = write!(all, "{}", imf_fixdate(date)); // memory takes it
-        }
-        let mut all = Bytes::from(all);
-        let der = all.split_to(length);
-        let fields = Self {
-            tag: value(all.split_to(TAG)),
-            last_modified: value(all.split_to(DATE)),
-            expires: value(all),
-        };
-        (der, fields)
+        all.extend_from_slice(imf_fixdate(times.this_update).as_bytes());
+        all.extend_from_slice(imf_fixdate(times.next_update).as_bytes());
+        Self(all.into())
+    }
+
+    /// The answer.
+    pub fn der(&self) -> &[u8] {
+        self.0.get(..self.length()).unwrap_or_default()
+    }
+
+    /// The same, to be kept.
+    pub fn shared(&self) -> Bytes {
+        self.0.slice(..self.length())
+    }
+
+    /// ETag: SHA-256 of the answer, in hexadecimal digits.
+    pub fn tag(&self) -> HeaderValue {
+        self.behind(0, TAG)
+    }
+
+    /// Last-Modified: thisUpdate.
+    pub fn last_modified(&self) -> HeaderValue {
+        self.behind(TAG, DATE)
+    }
+
+    /// Expires: nextUpdate.
+    pub fn expires(&self) -> HeaderValue {
+        self.behind(TAG + DATE, DATE)
+    }
+
+    /// Of the answer.
+    fn length(&self) -> usize {
+        self.0.len() - (TAG + 2 * DATE)
+    }
+
+    /// So many octets, so many behind the answer.
+    fn behind(&self, start: usize, count: usize) -> HeaderValue {
+        let start = self.length() + start;
+        value(self.0.slice(start..start + count))
     }
 }
 
@@ -66,15 +84,15 @@ pub fn date(seconds: u64) -> HeaderValue {
     LAST.with_borrow_mut(|(of, date)| {
         if *of != seconds {
             *of = seconds;
-            *date = value(imf_fixdate(seconds).to_string());
+            *date = value(imf_fixdate(seconds));
         }
         date.clone()
     })
 }
 
 /// An IMF-fixdate (RFC 9110 section 5.6.7).
-fn imf_fixdate(seconds: u64) -> HttpDate {
-    (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).into()
+fn imf_fixdate(seconds: u64) -> String {
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 /// Of text that has no control characters.

@@ -211,7 +211,7 @@ pub async fn leave(responder: &Responder, mut pipe: Sender) -> io::Result<()> {
             continue;
         };
         let (said, der) = match kept {
-            Kept::Answer(entry) => (entry.said.clone(), entry.ready.der.clone()),
+            Kept::Answer(entry) => (entry.said.clone(), entry.ready.written.shared()),
             Kept::Inherited(inherited) => (inherited.said.clone(), inherited.der.clone()),
         };
         let left = Left {

@@ -353,13 +353,13 @@ fn got(answer: Answer, asked: HeaderMap, max_age: &MaxAge) -> Response<Full<Sent
         }
         Answer::Unsettled(_) | Answer::Error(_) => return answered(answer, asked),
     };
-    let fields = &reply.fields;
+    let (tag, expires) = (reply.written.tag(), reply.written.expires());
     // A clock that was set back meanwhile must not make an answer younger than its date (RFC 9110 section 8.8.2.1).
     let last_modified = reply.times.this_update.min(now);
     let mut outcome = Outcome::Whole;
     if matches!(answer, Answer::Shared(_)) && conditional::is_conditional(&asked) {
         let validators = Validators {
-            tag: fields.tag.as_bytes(),
+            tag: tag.as_bytes(),
             last_modified,
             dated: reply.good,
         };
@@ -368,9 +368,8 @@ fn got(answer: Answer, asked: HeaderMap, max_age: &MaxAge) -> Response<Full<Sent
     let modified = if last_modified == now {
         date(now)
     } else {
-        fields.last_modified.clone()
+        reply.written.last_modified()
     };
-    let (tag, expires) = (fields.tag.clone(), fields.expires.clone());
     let mut response = match outcome {
         Outcome::Whole => answered(answer, asked),
         Outcome::NotModified => {

@@ -66,7 +66,7 @@ pub async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc
 async fn send(stream: &mut (impl AsyncWrite + Unpin), answer: Answer) -> bool {
     let der = match answer {
         Answer::Shared(reply) | Answer::Private(reply) | Answer::Unsettled(reply) => {
-            reply.der.clone()
+            reply.written.shared()
         }
         Answer::Error(error) => error.der(),
     };

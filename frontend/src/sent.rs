@@ -38,7 +38,7 @@ impl Buf for Sent {
 
     fn chunk(&self) -> &[u8] {
         let octets = match &self.octets {
-            Octets::Signed(reply) => &reply.der,
+            Octets::Signed(reply) => reply.written.der(),
             Octets::Other(octets) => octets,
         };
         octets.get(self.sent..).unwrap_or_default()

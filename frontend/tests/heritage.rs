@@ -337,7 +337,7 @@ fn no_more_is_inherited_than_there_is_room_for() {
     }
     drop(client);
     let octets = retired(&mut frontend);
-    stage.settings.cache_memory = 1 << 20;
+    stage.settings.cache_memory = 3 << 18;
     let mut next = stage.honest();
     next.inherits(&octets);
     let line = next

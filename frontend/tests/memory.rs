@@ -20,6 +20,11 @@ use ocsp_frontend::response::Times;
 use ocsp_frontend::serial::Serial;
 use ocsp_frontend::status::Said;
 use ocsp_wire::{HashAlgorithm, Parameters};
+use tikv_jemallocator::Jemalloc;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Octets of an answer: P-256 and RSA-2048 without a certificate, RSA-2048 with one.
 const SIZES: [usize; 3] = [302, 519, 1488];
