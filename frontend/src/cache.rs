@@ -519,6 +519,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_often_by_its_octets_outlasts_what_is_asked_for_once() {
+        let cache = Cache::<()>::new(4 << 20);
+        let (often, once) = (entry(1), entry(2));
+        // Until there is no room, nothing has to go.
+        for number in 3..10_000 {
+            cache.keep(entry(number));
+        }
+        for (octets, entry) in [(b"often", &often), (b"once!", &once)] {
+            cache.keep(Arc::clone(entry));
+            cache.remember(octets, entry, 1);
+        }
+        for number in 10_000..40_000 {
+            cache.keep(entry(number));
+            if let Some(entry) = cache.recall(b"often", 0) {
+                entry.is_used();
+                cache.remember(b"often", &entry, 1);
+            }
+        }
+        assert!(cache.find(&often.key).is_some());
+        assert!(cache.find(&once.key).is_none());
+    }
+
+    #[test]
     fn a_flight_that_is_given_up_is_taken_over_by_who_waits() {
         let cache = Cache::new(1 << 20);
         let key = entry(1).key.clone();
