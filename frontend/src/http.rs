@@ -98,8 +98,8 @@ pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, serving: Arc<Ser
 async fn respond(request: Request<Incoming>, serving: &Serving) -> Response<Full<Sent>> {
     let responder = &serving.responder;
     let (parts, content) = request.into_parts();
-    // The place of the request's fields is the answer's. What was read, and what they are a part of, is let go before
-    // anything is waited for: while somebody has a part of it, hyper reads on into new memory.
+    // The place of the request's fields is the answer's. What was read, and what they are a part of, is let go before an
+    // answer is waited for, but for conditions: while somebody has a part of it, hyper reads on into new memory.
     let mut fields = parts.headers;
     match parts.method {
         Method::POST => match body(&fields, content, serving.body_timeout).await {
